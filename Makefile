@@ -5,10 +5,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
+ALL := train,desk,server,dev
 METADATA := settings.ini pyproject.toml setup.py
 # pip tells its progress to people and is silent in logs
 QUIET := $(shell [ -t 2 ] || echo -q)
@@ -24,24 +24,26 @@ demo: $(VENV)/.with-train ## the whole loop on made screenshots, offline: labels
 	@echo "== make demo: labels -> votes -> training -> publication -> update -> a new player's screenshots read"
 	@$(BIN)/warp demo
 
-test: $(VENV)/.with-all ## every check that the hosted workflow runs, browser included
+test test-long: export OMP_NUM_THREADS := 1
+
+test: $(VENV)/.with-$(ALL) ## every check that the hosted workflow runs, browser included
 	@echo "== make test: notebooks, layers, base install, desk in a browser, docs site, the loop end to end"
 	@CHROMIUM="$$($(BIN)/python dev/browser.py)" && export CHROMIUM && $(BIN)/python -m pytest -m "not long"
 
-test-long: $(VENV)/.with-all ## the checks that take many minutes
+test-long: $(VENV)/.with-$(ALL) ## the checks that take many minutes
 	@echo "== make test-long: soaks, full sizes, ablations"
 	@CHROMIUM="$$($(BIN)/python dev/browser.py)" && export CHROMIUM && $(BIN)/python -m pytest -m long || [ $$? -eq 5 ]
 
 lab: $(VENV)/.with-desk ## JupyterLab on this machine, opened at the annotation desks
 	@echo "== make lab: JupyterLab on 127.0.0.1, folder nbs/desks; stop it with Ctrl-C"
-	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=nbs desks/draw_boxes.ipynb
+	@$(BIN)/jupyter lab --ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) nbs/desks/draw_boxes.ipynb
 
 docs: $(VENV)/.with-dev ## the site from the notebooks, into _docs/
 	@echo "== make docs: nbs/*.ipynb -> _md/ -> _docs/"
-	@$(BIN)/python dev/site.py
+	@$(BIN)/python dev/make_site.py
 	@echo "open _docs/index.html"
 
-bench: $(VENV)/.with-all ## benchmarks, one after the other; each prints its table
+bench: $(VENV)/.with-$(ALL) ## benchmarks, one after the other; each prints its table
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean: ## remove .venv and everything that the other targets made
@@ -51,6 +53,6 @@ clean: ## remove .venv and everything that the other targets made
 $(VENV)/.with-%: $(METADATA)
 	@$(PYTHON) dev/require_python.py
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "== creating $(VENV) with $$($(PYTHON) -V)"; $(PYTHON) -m venv $(VENV); }
-	@echo "== installing sets-warp[$*] into $(VENV): with torch that is several gigabytes and some minutes, once"
+	@echo "== installing sets-warp[$*] into $(VENV): some minutes, once (torch, where it is among them, is several gigabytes)"
 	@$(BIN)/python -m pip install $(QUIET) --editable '.[$*]'
 	@touch $@

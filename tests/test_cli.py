@@ -20,10 +20,10 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize("words, remedy", [
-    (["read", "nowhere.png"], "nowhere.png: there is no such file"),
+    (["read", "nowhere.png"], "run `warp update`"),
     (["publish", "."], "run.json"),
     (["votes", "--hub", "s3://bucket"], "set WARP_HUB"),
-    (["update", "--rollback"], "roll"),
+    (["update", "--rollback"], "nothing to go back to"),
 ])
 def test_errors_are_one_line(words, remedy, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -13,7 +13,7 @@ __all__ = ['STAGES', 'Loop', 'make_world', 'confirm', 'send', 'vote', 'learn', '
 # %% ../nbs/89_loop.ipynb #a4ec9d20
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -39,7 +39,7 @@ from .match.session import SessionStage
 from .match.templates import TemplateStage
 from .read.build import Build, Reader, merge_builds
 from .records import SLOTS, VIRTUAL_NAMES
-from .release.publish import publish, read_run, served_release
+from .release.publish import publish
 from .release.update import update
 from .train.job import train
 
@@ -131,16 +131,13 @@ def learn(loop: Loop) -> str:
 
 def release(loop: Loop) -> str:
     config = loop.config(loop.world.newcomer)
-    served, run = served_release(loop.hub, config.delivery_repo), read_run(loop.folder / "release")
-    if served and served.trained_at == run["trained_at"]: new = served  # a demo that was killed right after its commit
-    else: new = publish(loop.hub, config, loop.folder / "release", force=True)
+    new = publish(loop.hub, config, loop.folder / "release")
     return f"release {new.serial}: {new.n_classes} classes from {new.n_users} installs, {len(new.files)} files, {sum(f.size for f in new.files.values()) / 1e6:.1f} MB in one commit"
 
 def fetch(loop: Loop) -> str:
     config = loop.config(loop.world.newcomer)
-    report = update(config, loop.hub, force=True, progress=True)
-    again = update(config, loop.hub)
-    return f"{report}; asked again: {again}"
+    first, again = (update(config, loop.hub, progress=True, every_h=0) for _ in range(2))
+    return f"{first}; asked again: {again}"
 
 # %% ../nbs/89_loop.ipynb #211fc19f
 def _asked(loop: Loop) -> list[tuple[int, Truth, np.ndarray]]:

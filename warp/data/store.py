@@ -141,8 +141,8 @@ class _Pictures:
         return place.as_posix()
 
     def sweep(self, known: set[str]) -> None:
-        "Removes crops that no record mentions."
-        for file in self.crops.glob("*.png"):
+        "Removes crops that no record mentions, and what a killed program left half written. The caller holds the lock, under which every crop is written."
+        for file in self.crops.iterdir():
             if file.stem not in known: file.unlink()
 
 # %% ../../nbs/11_data.store.ipynb #43b67596

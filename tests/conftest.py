@@ -1,0 +1,76 @@
+"What all tests share: no test touches the user's folders or the network, and one clean install of the built wheel."
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores, and notebooks that teach with tiny models: threads would only fight
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home():
+    "WARP_HOME in a temporary folder, and no hub, token or host of the person who runs the tests."
+    told = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith(("WARP_", "HF_"))}
+    with tempfile.TemporaryDirectory(prefix="warp-tests-", ignore_cleanup_errors=True) as home:
+        os.environ["WARP_HOME"] = home
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        yield Path(home)
+    for key in ("WARP_HOME", "HF_HUB_OFFLINE"): del os.environ[key]
+    os.environ.update(told)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network():
+    "A connection that leaves this machine fails, naming where it wanted to go. (Processes that a test starts are their own masters.)"
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in LOOPBACK:
+            raise OSError(f"a test wanted to reach {address[0]}: tests stay on this machine")
+        return connect(self, address)
+    socket.socket.connect = guarded
+    yield
+    socket.socket.connect = connect
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    "The wheel as a stranger gets it: built from the sdist, not from this folder."
+    out, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source")  # a copy: what an earlier build left here would go along
+    shutil.copytree(ROOT / "warp", source / "warp", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"): shutil.copy(ROOT / name, source)
+    done = subprocess.run([sys.executable, "-m", "build", "--outdir", out, source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def base_python(wheel, tmp_path_factory) -> Path:
+    "The Python of a new environment that holds the wheel and its base requirements, and nothing else."
+    folder = tmp_path_factory.mktemp("base")
+    venv.create(folder, with_pip=True)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    done = subprocess.run([python, "-m", "pip", "install", "-q", wheel], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return python
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    "A browser for the tests that need one. Skipped only where none can be had, and never where CI is set."
+    sys.path.insert(0, str(ROOT / "dev"))
+    try: from browser import find_browser
+    finally: sys.path.pop(0)
+    path = find_browser()
+    if not path and os.environ.get("CI"): pytest.fail("no Chromium, and CI is set: install one or name it in CHROMIUM")
+    if not path: pytest.skip("no Chromium on this machine and none could be installed: name one in CHROMIUM")
+    return path
