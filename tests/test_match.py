@@ -68,7 +68,8 @@ def test_flat_means_no_channel_has_contrast():
 
 
 def test_claims_keep_collisions_and_drop_what_is_no_item():
-    record = {"knowledge": {"a" * 16: "One", "b" * 16: "__inactive__", "c" * 16: None}, "votes": {"a" * 16: {"Two": 5, "One": 5, "__empty__": 9}, "b" * 16: {"Three": 1}}}
+    votes = {"a" * 16: {"Two": 5, "One": 5, "__empty__": 9}, "b" * 16: {"Three": 1}}
+    record = {"knowledge": {"a" * 16: "One", "b" * 16: "__inactive__", "c" * 16: None}, "votes": votes}
     assert claims(record) == {"a" * 16: ("One", "Two"), "b" * 16: ("Three",)}
     with pytest.warns(UserWarning, match="rfft"): assert claims({"algorithm": "rfft2-64", "knowledge": {"a" * 16: "One"}}) == {}
 
@@ -329,12 +330,13 @@ def install(config: Config, serial: int, colour_names: dict[str, tuple[int, int,
     folder.mkdir(parents=True)
     nodes = [make.make_node("Cast", ["crops"], ["x"], to=onnx.TensorProto.FLOAT), make.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0),
              make.make_node("Sub", ["m", "grey"], ["d"]), make.make_node("LpNormalization", ["d"], ["vectors"], axis=1, p=2)]
-    ends = [make.make_tensor_value_info("crops", onnx.TensorProto.UINT8, ["n", 64, 64, 3])], [make.make_tensor_value_info("vectors", onnx.TensorProto.FLOAT, ["n", 3])]
+    value, proto = make.make_tensor_value_info, onnx.TensorProto
+    ends = [value("crops", proto.UINT8, ["n", 64, 64, 3])], [value("vectors", proto.FLOAT, ["n", 3])]
     graph = make.make_graph(nodes, "colours", *ends, [make.make_tensor("grey", onnx.TensorProto.FLOAT, [1], [90.0])])
     (folder / EMBEDDER_FILES[0]).write_bytes(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9).SerializeToString())
     save_gallery(Gallery(list(colour_names), np.array(list(colour_names.values()), np.float32) - 90, ["crops"] * len(colour_names)), folder / EMBEDDER_FILES[1])
-    meta = {"n_names": len(colour_names), "temperature": 0.06, "unknown_cosine": 0.5, "min_score": 0.2, "files": {name: file_sha256(folder / name) for name in EMBEDDER_FILES[:2]}}
-    write_json(folder / EMBEDDER_FILES[2], meta)
+    files = {name: file_sha256(folder / name) for name in EMBEDDER_FILES[:2]}
+    write_json(folder / EMBEDDER_FILES[2], {"n_names": len(colour_names), "temperature": 0.06, "unknown_cosine": 0.5, "min_score": 0.2, "files": files})
     write_json(folder / "model_version.json", {"serial": serial})
     write_atomic(config.models / "current", str(serial))
 

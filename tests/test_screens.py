@@ -18,8 +18,9 @@ def network(path, outputs: int, softmax: bool) -> None:
     weights[:, :3] = np.eye(3) / 20
     nodes = [make.make_node("Cast", ["screens"], ["x"], to=onnx.TensorProto.FLOAT), make.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0),
              make.make_node("MatMul", ["m", "weights"], ["scores"])] + ([make.make_node("Softmax", ["scores"], ["shares"], axis=1)] if softmax else [])
-    graph = make.make_graph(nodes, "screens", [make.make_tensor_value_info("screens", onnx.TensorProto.UINT8, ["n", 224, 224, 3])],
-                            [make.make_tensor_value_info("shares" if softmax else "scores", onnx.TensorProto.FLOAT, ["n", outputs])], [onnx.numpy_helper.from_array(weights, "weights")])
+    value, proto = make.make_tensor_value_info, onnx.TensorProto
+    ends = [value("screens", proto.UINT8, ["n", 224, 224, 3])], [value("shares" if softmax else "scores", proto.FLOAT, ["n", outputs])]
+    graph = make.make_graph(nodes, "screens", *ends, [onnx.numpy_helper.from_array(weights, "weights")])
     path.write_bytes(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9).SerializeToString())
 
 

@@ -11,7 +11,6 @@ __all__ = ['write_atomic', 'write_json', 'read_json', 'Config', 'current_set']
 # %% ../nbs/01_config.ipynb #28baad95
 import json
 import os
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +29,15 @@ def write_atomic(
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        beside = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}")  # not mkstemp: its files are for one user's eyes, and hubs are shared
         try:
-            with os.fdopen(handle, "wb") as f:
+            with open(beside, "xb") as f:
                 f.write(data)
                 f.flush()
                 os.fsync(f.fileno())
             os.replace(beside, path)
         except BaseException:
-            Path(beside).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
     except OSError as e:
         raise StoreError(f"{path} cannot be written ({e.strerror or e}): check the disk and the folder's permissions") from e
