@@ -63,7 +63,7 @@ def update(args: argparse.Namespace) -> None:
     "Bring this machine's models up to the published release, or go back to the one before."
     from warp.release.update import update
     config, hub = _places(args)
-    print(update(config, hub, check_only=args.check, rollback=args.rollback, force=args.force, progress=True))
+    print(update(config, hub, check_only=args.check, rollback=args.rollback, force=args.force, progress=True, every_h=0))
 
 def read(args: argparse.Namespace) -> None:
     "Read screenshots of one build: names, places, a build file for SETS, an annotated picture."
@@ -96,7 +96,7 @@ _PLACES = (("--home", "where this machine's data lies (WARP_HOME)"), ("--hub", "
 def _verb(verbs: argparse._SubParsersAction, act, epilog: str = "", places: bool = True) -> argparse.ArgumentParser:
     parser = verbs.add_parser(act.__name__, help=act.__doc__, description=act.__doc__, epilog=epilog and f"example: {epilog}")
     parser.set_defaults(act=act)
-    for flag, text in _PLACES if places else (): parser.add_argument(flag, type=Path, help=text)
+    for flag, text in _PLACES if places else (): parser.add_argument(flag, metavar="PLACE", help=text)
     return parser
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     p = _verb(verbs, update, "warp update --check")
     p.add_argument("--check", action="store_true", help="only tell whether there is something new")
     p.add_argument("--rollback", action="store_true", help="go back to the set before")
-    p.add_argument("--force", action="store_true", help="look even if the last look was less than a day ago")
+    p.add_argument("--force", action="store_true", help="check every byte of the set in use; replace a damaged, rolled-back or locally trained one")
     p = _verb(verbs, read, "warp read space.png traits.png --out build.json --picture seen")
     p.add_argument("shots", type=Path, nargs="+", metavar="SHOT", help="screenshots of one build")
     p.add_argument("--out", type=Path, help="the build file, for SETS: File -> Load")
