@@ -1,8 +1,42 @@
-"""Screenshots of Star Trek Online builds in, named items out; trained by its players, one install, one vote.
+"""warp reads a player's screenshots of a Star Trek Online build and writes down, by name, every item in it; the players who correct it are the ones who teach it.
 
-The names below are what an app needs; everything else is imported from its own room (`from warp.knowledge.votes import decide`). They load when first used: `import warp` alone costs
-next to nothing.
-"""
+What an app needs is in `warp` itself (`warp.read_build`, `warp.update`, and what `dir(warp)` lists besides); everything else is imported from its own room, as in
+`from warp.knowledge.votes import decide`. Names load when first used, so `import warp` alone costs next to nothing.
+
+Modules:
+
+- `warp.cli`: One verb a step, each a thin skin over the function of that name.
+- `warp.config`: Where things lie on this machine, who this install is, and how a file is written so that a crash cannot tear it.
+- `warp.data.crops`: Cuts an icon out of a screenshot, always in the same way, and names it by its pixels.
+- `warp.data.store`: What a person confirmed on this machine: screenshots, boxes, names and crops, safe from crashes and from two programs at once.
+- `warp.data.sync`: How confirmed labels leave a machine: each once, none lost, and nothing that was not meant to.
+- `warp.demo`: A small universe of players, items and screenshots, drawn by code from one seed, in which the truth about every pixel is known.
+- `warp.desk.boxes`: A screenshot, a mouse and a list of names: where a person says what an icon is.
+- `warp.errors`: Every error that warp raises on purpose, in one tree.
+- `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
+- `warp.knowledge.anchors`: Learns from confirmed boxes where a panel keeps its slots, whatever size the player plays at.
+- `warp.knowledge.corrections`: What the OCR keeps misreading, learned from the people who put it right.
+- `warp.knowledge.overrides`: One player corrects one wrong answer, and the same picture is right for everybody the next day, without any training.
+- `warp.knowledge.vocabulary`: Which names each slot may hold, so that one thing has one name on every machine.
+- `warp.knowledge.votes`: What many players say about one crop becomes one label, and anyone can see how.
+- `warp.loop`: One icon's whole life in one command: confirmed, sent, voted on, learned, published, fetched, recognised.
+- `warp.match.cascade`: Four modules that each know something, asked in an order that was measured, give one answer that says who gave it.
+- `warp.match.hashes`: Remembers what people said about a crop that looked just like this one, and believes it only after a look at the item's own picture.
+- `warp.match.model`: Turns sixty crops into sixty points in 30 ms and names each after the nearest point of its slot's gallery.
+- `warp.match.session`: What a person has just confirmed is the best picture of that item, on that person's screen.
+- `warp.match.templates`: Lays a crop over a clean picture of every item, all of them at once, and needs no training at all.
+- `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
+- `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
+- `warp.records`: The nouns of the whole package: what a box, a slot, an annotation, a vote, a match and a release are.
+- `warp.release.manifest`: Weights, labels and digests as one thing: which files belong together, whether they are intact, and which of two sets is newer.
+- `warp.release.publish`: From a trained folder to the hub in one commit, or not at all, and never a worse model than the one that is served.
+- `warp.release.update`: Asks the hub once a day for a newer release, and whatever happens on the way, a working set of models stays in use.
+- `warp.server`: What every player's app asks once a day: are you alive, and which models are current?
+- `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
+- `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
+- `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
+- `warp.train.screens`: From some dozens of thumbnails, the networks that tell the seven kinds of screens apart."""
 
 from importlib import import_module
 
