@@ -11,14 +11,16 @@ __all__ = ['STAGES', 'Loop', 'make_world', 'confirm', 'send', 'vote', 'learn', '
            'recognise', 'read_all', 'demo']
 
 # %% ../nbs/89_loop.ipynb #a4ec9d20
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -91,8 +93,12 @@ def _evening(player: int, shot: int) -> str:
     "When it was confirmed: the made players keep their hours, so that every run gives the same votes."
     return f"2026-11-{1 + player % 10:02d}T{18 + shot // 60:02d}:{shot % 60:02d}:00Z"
 
+def _end_with_parent() -> None:
+    "A worker whose demo was killed would wait for work for ever, so it ends too, wherever it is."
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+
 def confirm(loop: Loop) -> str:
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         jobs = [pool.submit(_confirm_one, loop.folder, loop.seed, loop.players, n) for n in range(loop.players)]
         done = [job.result() for job in tqdm(as_completed(jobs), total=len(jobs), desc="confirming", unit="player", leave=False)]
     return f"{sum(d[0] for d in done)} screenshots, {sum(d[1] for d in done)} boxes confirmed by {len(done)} players"
@@ -127,7 +133,9 @@ def vote(loop: Loop) -> str:
 def learn(loop: Loop) -> str:
     config = loop.config(loop.world.newcomer)
     report = train(loop.hub, config, loop.folder / "release", images=config.images, budget_minutes=loop.budget_s / 60, seed=loop.seed, force=True)
-    return str(report)
+    run, screens = report.run, report.run["screens"] or {"val_acc": 0.0}
+    return (f"held-back crops named: embedder {run['embedder']['val_acc']:.1%}, EfficientNet-B0 for older clients {run['val_acc']:.1%} at 224 px; screens {screens['val_acc']:.1%}; "
+            f"{run['n_classes']} classes from {run['n_samples']} crops")
 
 def release(loop: Loop) -> str:
     config = loop.config(loop.world.newcomer)

@@ -9,11 +9,14 @@ frame too, and `read.build` asks the matcher what lies in it."""
 
 # %% auto #0
 __all__ = ['THERE', 'FULL_STEP', 'STRONG_STEP', 'UNIT', 'TALL', 'NARROWEST', 'WIDEST', 'RATIO', 'RIVALS', 'FINALISTS',
-           'CONVINCING', 'CLEAR', 'FEW_PLACES', 'CONVINCING_FEW', 'APART', 'Lane', 'lanes_of', 'edges', 'outline_map',
-           'Scene', 'Guess', 'sweep', 'fits', 'evidence', 'places_there', 'Registration', 'settle', 'polish',
-           'register', 'Proposal', 'convincing', 'panels_on', 'find_panels', 'propose']
+           'CONVINCING', 'CLEAR', 'FEW_PLACES', 'CONVINCING_FEW', 'APART', 'WORTH_A_LOOK', 'Lane', 'lanes_of', 'edges',
+           'outline_map', 'Scene', 'Guess', 'sweep', 'fits', 'evidence', 'places_there', 'Registration', 'settle',
+           'polish', 'register', 'Proposal', 'convincing', 'panels_on', 'find_panels', 'propose', 'find_places',
+           'likely_panels', 'type_of']
 
 # %% ../../nbs/43_read.boxes.ipynb #5ba81d51
+from collections import Counter
+from collections.abc import Collection
 from math import ceil, log
 from typing import NamedTuple
 
@@ -21,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from ..knowledge.anchors import PANELS, SPECIALISTS, Place, runs_in
-from ..records import GROUPS_OF, SLOTS, Box, slots_of
+from ..records import GROUPS_OF, SLOTS, Box, Match, slots_of
 
 # %% ../../nbs/43_read.boxes.ipynb #c2e4d429
 class Lane(NamedTuple):
@@ -365,6 +368,32 @@ def propose(
     """Every place of the screen's panels; `[]` where none is found.
 
     Where several slots may share a place each of them is proposed. Raises `SlotError` for an unknown type."""
+    return [place for places in find_places(img, panels_on(screen_type), anchors).values() for place in places]
+
+def find_places(
+    img: Image.Image,  # a screenshot
+    panels: list[str],  # that may be on it
+    anchors: dict,  # community_anchors.json
+) -> dict[str, list[Proposal]]:  # by panel; only those that are there
+    "Every place of every panel that is there."
     scene = Scene(img)
-    panels = find_panels(scene, panels_on(screen_type), anchors)
-    return [proposal for panel in panels.values() for proposal in _proposals(scene, panel, slots_of(screen_type))]
+    return {kind: _proposals(scene, panel, slots_of(kind)) for kind, panel in find_panels(scene, panels, anchors).items()}
+
+# %% ../../nbs/43_read.boxes.ipynb #3c6e48b9
+WORTH_A_LOOK = 0.1  # belief in a panel
+
+def likely_panels(
+    screen: Match,  # from `read.screens`, all types among its alternatives
+) -> list[str]:
+    "The panels to look for, going by all that the screen model says."
+    belief: Counter = Counter()
+    for kind, share in screen.alternatives or ((screen.name, screen.score),):
+        for panel in panels_on(kind): belief[panel] += share
+    less = min(("SPACE_EQ", "GROUND_EQ"), key=lambda panel: belief[panel])
+    return [panel for panel, share in belief.items() if share >= WORTH_A_LOOK and panel != less]
+
+def type_of(panels: Collection[str], screen: Match) -> str:
+    "The screen type that shows these panels; of the two kinds of collage the one that is likelier, if it could be both."
+    shares = dict(screen.alternatives)
+    able = [kind for kind in GROUPS_OF if set(panels) <= set(panels_on(kind))]
+    return min(able, key=lambda kind: (len(panels_on(kind)) > 1, -shares.get(kind, 0.0)))

@@ -15,7 +15,7 @@ __all__ = ['HOST_KEYS', 'SEATS', 'PROFESSIONS', 'SURE', 'LIKELY', 'ReadSlot', 'd
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -28,7 +28,7 @@ from ..config import Config, current_set, read_json, write_atomic, write_json
 from ..data.crops import crops_array, open_image
 from ..errors import InputError, ModelError
 from ..knowledge.vocabulary import Vocabulary
-from .boxes import propose
+from .boxes import Proposal, find_places, likely_panels, panels_on, type_of
 from ..records import SLOTS, VIRTUAL_NAMES, Box, Match, slots_of
 
 # %% ../../nbs/44_read.build.ipynb #2f046ccc
@@ -396,21 +396,28 @@ class Reader:
         file = Path(image).name if isinstance(image, (Path, str)) else ""
         if screen_type: slots_of(screen_type)  # raises SlotError for a type that does not exist
         screen = Match(screen_type, 1.0, "person") if screen_type else self.screens(img)
-        if not screen.known:
-            best = f"; the nearest is {screen.alternatives[0][0]} with {screen.alternatives[0][1]:.2f}" if screen.alternatives else ""
-            return Build(shots=(Seen(file, screen, f"{file or 'the picture'} shows none of the screens that warp knows{best}"),))
-        places = self._places(img, screen.name)
-        reason = "" if places else self._nothing(file or "the picture", screen)
-        return Build(in_panel_order(places), (Seen(file, screen, reason),))
+        found = find_places(img, likely_panels(screen), self.anchors)
+        if not found and screen.known: found = find_places(img, panels_on(screen.name), self.anchors)
+        if found and not screen_type: screen = self._settled(screen, found)
+        places = self._named(img, [place for panel in found.values() for place in panel])
+        return Build(in_panel_order(places), (Seen(file, screen, "" if places else self._nothing(file or "the picture", screen)),))
 
-    def _places(self, img: Image.Image, screen_type: str) -> list[ReadSlot]:
-        "Boxes, crops, names."
-        found = propose(img, screen_type, self.anchors)
+    def _settled(self, screen: Match, panels: Collection[str]) -> Match:
+        "The screen model's word, or that of the panels where it is another."
+        name = type_of(panels, screen)
+        return screen if name == screen.name else Match(name, dict(screen.alternatives).get(name, 0.0), "boxes", screen.alternatives)
+
+    def _named(self, img: Image.Image, found: list[Proposal]) -> list[ReadSlot]:
+        "Crops and names."
         allowed = {slot: self.vocabulary.names(slot) for slot in {p.slot for p in found}}
         matches = self.match(crops_array(img, [p.bbox for p in found]), [allowed[p.slot] for p in found]) if found else []
         return decide_rows([ReadSlot(p.slot, p.slot_index, p.bbox, m) for p, m in zip(found, matches)])
 
     def _nothing(self, file: str, screen: Match) -> str:
+        "Why nothing was read, in words."
+        if not screen.known:
+            best = f"; the nearest is {screen.alternatives[0][0]} with {screen.alternatives[0][1]:.2f}" if screen.alternatives else ""
+            return f"{file} shows none of the screens that warp knows{best}"
         if not self.anchors.get("entries"):
             return f"nobody has confirmed a layout yet, so the slots on {file} cannot be found: confirm some boxes, or run `warp update`"
         return (f"{file} looks like {screen.name} ({screen.score:.2f}), but the panel was not found on it: "

@@ -104,31 +104,38 @@ def add_frames(x: Tensor, g: Generator, share: float = 0.65) -> Tensor:
     on = (edge >= start) & (edge < start + width) & _chance(g, n, share)
     return torch.where(on, _uniform(g, n, 3, 1, 1, high=255.0), x)
 
-def add_strokes(x: Tensor, g: Generator, share: float = 0.35) -> Tensor:
-    "A patch of letter-like strokes, with a dark rim, in one of the corners."
-    n = len(x)
+def add_strokes(x: Tensor, g: Generator, share: float = 0.45) -> Tensor:
+    "On that share of the pictures a patch of letter-like strokes, with a dark rim, in one of the corners; changes `x`."
+    chosen = torch.rand(len(x), generator=g) < share
+    n = int(chosen.sum())
+    if not n: return x
     high, wide = torch.randint(9, 17, (n, 1, 1, 1), generator=g), torch.randint(7, 34, (n, 1, 1, 1), generator=g)
     low, right = _chance(g, n, 0.5), _chance(g, n, 0.5)
     inset = torch.randint(0, 4, (n, 1, 1, 1), generator=g) + MARGIN
     top, left = torch.where(low, CANVAS - inset - high, inset), torch.where(right, CANVAS - inset - wide, inset)
     row, column = torch.arange(CANVAS).view(1, 1, -1, 1), torch.arange(CANVAS).view(1, 1, 1, -1)
-    patch = (row >= top) & (row < top + high) & (column >= left) & (column < left + wide) & _chance(g, n, share)
+    patch = (row >= top) & (row < top + high) & (column >= left) & (column < left + wide)
     ink = F.interpolate((torch.rand(n, 1, CANVAS // 2, CANVAS // 2, generator=g) < 0.33).float(), scale_factor=2) * patch
-    rim = F.max_pool2d(ink, 3, 1, 1) > 0
+    rim = (F.max_pool2d(ink, 3, 1, 1) > 0) & _chance(g, n, 0.7)
     colour = torch.tensor([245.0, 240.0, 215.0]).view(1, 3, 1, 1) * (1 - _uniform(g, n, 3, 1, 1, high=0.5) * _chance(g, n, 0.5))
-    return torch.where(ink > 0, colour, torch.where(rim & _chance(g, n, 0.7), x * 0.15, x))
+    x[chosen] = torch.where(ink > 0, colour, torch.where(rim, x[chosen] * 0.15, x[chosen]))
+    return x
 
 # %% ../../nbs/50_train.art.ipynb #54a98256
 def add_shadows(x: Tensor, g: Generator) -> Tensor:
-    "A cooldown's sweep on some pictures, a slightly dimmed or whitened slot on others, a ribbon on a few."
+    "A cooldown's sweep on some pictures, a slightly dimmed or whitened slot on others, a ribbon on a few; changes `x`."
     n, axis = len(x), torch.linspace(-1, 1, CANVAS)
-    angle = torch.atan2(axis.view(1, -1), -axis.view(-1, 1)).expand(1, 1, CANVAS, CANVAS)  # 0 at the top, clockwise
-    swept = (angle < _uniform(g, n, 1, 1, 1, low=-3.0, high=3.0)) & _chance(g, n, 0.08)
-    x = torch.where(swept, x * _uniform(g, n, 1, 1, 1, low=0.35, high=0.7), x)
-    x = torch.where(_chance(g, n, 0.10), x * _uniform(g, n, 1, 1, 1, low=0.55, high=0.9), x)
-    x = torch.where(_chance(g, n, 0.05), x + (255 - x) * _uniform(g, n, 1, 1, 1, low=0.1, high=0.35), x)
-    ribbon = ((axis.view(1, -1) + axis.view(-1, 1)).abs() < 0.16) & _chance(g, n, 0.02)
-    return torch.where(ribbon, torch.tensor([235.0, 205.0, 40.0]).view(1, 3, 1, 1), x)
+    light = torch.where(_chance(g, n, 0.10), _uniform(g, n, 1, 1, 1, low=0.55, high=0.9), 1.0)
+    white = torch.where(_chance(g, n, 0.05), _uniform(g, n, 1, 1, 1, low=0.1, high=0.35), 0.0)
+    x = x * (light * (1 - white)) + 255 * white
+    swept = torch.rand(n, generator=g) < 0.08
+    if k := int(swept.sum()):
+        angle = torch.atan2(axis.view(1, -1), -axis.view(-1, 1))  # 0 at the top, clockwise
+        x[swept] *= torch.where(angle < _uniform(g, k, 1, 1, 1, low=-3.0, high=3.0), _uniform(g, k, 1, 1, 1, low=0.35, high=0.7), 1.0)
+    ribboned = torch.rand(n, generator=g) < 0.02
+    stripe = (axis.view(1, -1) + axis.view(-1, 1)).abs() < 0.16
+    x[ribboned] = torch.where(stripe, torch.tensor([235.0, 205.0, 40.0]).view(1, 3, 1, 1), x[ribboned])
+    return x
 
 # %% ../../nbs/50_train.art.ipynb #229c255f
 _N = torch.arange(8.0)
@@ -155,7 +162,7 @@ def jpeg(
 def cut(
     x: Tensor,  # float, (n, 3, side, side): the whole canvas at any resolution
     g: Generator,
-    off: float = 0.06,  # standard deviation of each edge, in parts of the icon's side
+    off: float = 0.05,  # standard deviation of each edge, in parts of the icon's side
 ) -> Tensor:  # float, (n, 3, SIDE, SIDE)
     "The icon as an unsteady hand cuts it."
     n = len(x)
@@ -169,7 +176,7 @@ def cut(
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 # %% ../../nbs/50_train.art.ipynb #209c9bcf
-SIDES = (32, 40, 48, 56, 64, 72, 80, 96)  # of the canvas on the player's screen: icons of 26 to 77 pixels
+SIDES = (32, 40, 48, 48, 56, 56, 64, 64, 72, 80, 96)  # of the canvas on the player's screen: icons of 26 to 77 pixels, most of 38 to 51
 
 def compose(
     references: Tensor,  # uint8, (n, 4, SIDE, SIDE): clean icons with their transparency
@@ -182,7 +189,7 @@ def compose(
     inside = (slice(None), slice(None), slice(MARGIN, MARGIN + SIDE), slice(MARGIN, MARGIN + SIDE))
     alpha = icon[:, 3:] / 255
     x[inside] = icon[:, :3] * alpha + x[inside] * (1 - alpha)
-    x = add_shadows(add_strokes(add_strokes(add_frames(x, g), g), g, share=0.15), g)
+    x = add_shadows(add_strokes(add_frames(x, g), g), g)
     return _on_screen(x, g)
 
 def _on_screen(x: Tensor, g: Generator) -> Tensor:
@@ -190,9 +197,10 @@ def _on_screen(x: Tensor, g: Generator) -> Tensor:
     done = []
     for part in x.split((len(x) + 2) // 3):
         side = SIDES[int(torch.randint(len(SIDES), (1,), generator=g))]
-        shown = F.interpolate(part, size=(side, side), mode="bilinear", antialias=True) if side != CANVAS else part
-        packed = jpeg(shown.clamp(0, 255), _uniform(g, len(part), low=45, high=98))
-        done.append(cut(torch.where(_chance(g, len(part), 0.7), packed, shown), g))
+        shown = F.interpolate(part, size=(side, side), mode="bilinear", antialias=True) if side != CANVAS else part.clone()
+        packed = torch.rand(len(part), generator=g) < 0.7
+        shown[packed] = jpeg(shown[packed].clamp(0, 255), _uniform(g, int(packed.sum()), low=45, high=98))
+        done.append(cut(shown, g))
     return torch.cat(done).clamp(0, 255).to(torch.uint8)
 
 # %% ../../nbs/50_train.art.ipynb #5ca3e962
@@ -209,7 +217,7 @@ def jitter(
     mean = x.mean((1, 2, 3), keepdim=True)
     x = (x - mean) * around_one(contrast) + mean * around_one(brightness)
     x = x.clamp(1e-3, 1).pow(torch.exp(_uniform(g, n, 1, 1, 1, low=-gamma, high=gamma)))
-    return x + torch.randn(x.shape, generator=g) * _uniform(g, n, 1, 1, 1, high=noise)
+    return x + torch.randn(n, 1, *x.shape[2:], generator=g) * _uniform(g, n, 3, 1, 1, high=noise)
 
 def shake(
     x: Tensor,  # uint8, (n, 3, side, side)

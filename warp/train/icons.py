@@ -461,7 +461,7 @@ def calibrate(
     scores = scores_of(cosines, candidates, best)
     right = scores.argmax(1) == truth
     least = float(np.quantile(scores[at][right], 0.01)) if right.any() else 0.2
-    return replace(best, min_score=round(min(0.3, max(0.05, least)), 4))
+    return replace(best, min_score=round(min(0.2, max(0.05, least)), 4))
 
 def _candidates(gallery: Gallery, allowed: frozenset[str] | None, name: str) -> np.ndarray:
     if allowed is None: return np.ones(len(gallery), bool)

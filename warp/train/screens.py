@@ -69,13 +69,19 @@ def vary(
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = size[:, 0], size[:, 1], draw(2 * shift, 2) * size
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    moved = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    moved = F.grid_sample(_banded(x.float(), g), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return _covered(jitter(moved, g, 0.2, 0.2, 0.2, 0.2, 0.02), g)
 
 def _content_height(x: Tensor) -> Tensor:  # (n,), 0 to 1
     "How much of the frame's height the picture fills: black bars lie above and below it."
     filled = x.amax((1, 3)) > 0
     return filled.float().mean(1).clamp(min=0.2)
+
+def _banded(x: Tensor, g: torch.Generator, share: float = 0.33, deep: float = 0.44) -> Tensor:
+    "Some pictures without their upper part, as a thumbnail comes whose name region nobody has drawn."
+    at = torch.linspace(0, 1, x.shape[-2])
+    gone = (torch.rand(len(x), 1, generator=g) < share) & (at < deep)
+    return torch.where(gone[:, None, :, None], torch.zeros(()), x)
 
 def _covered(x: Tensor, g: torch.Generator, patches: int = 2) -> Tensor:
     at = torch.linspace(0, 1, x.shape[-1])
