@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 STAGES = 9
-PLAYERS, BUDGET_S = 5, 45
+PLAYERS, STEPS = 5, 120
 OURS = {"icon_embedder.onnx", "icon_gallery.npz", "icon_embedder_meta.json", "icon_embedder.safetensors", "icon_classifier.pt", "label_map.json", "icon_classifier_meta.json", "screen_classifier.onnx",
         "screen_classifier.pt", "screen_classifier_labels.json", "ship_type_corrections.json", "community_anchors.json", "training_manifest.json"}
 
 
 def demo(folder: Path) -> subprocess.Popen:
-    program = f"from warp.loop import demo; demo({str(folder)!r}, players={PLAYERS}, budget_s={BUDGET_S})"
+    program = f"from warp.loop import demo; demo({str(folder)!r}, players={PLAYERS}, steps={STEPS})"
     return subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
@@ -91,4 +91,4 @@ def test_the_wheel_alone_reads_a_screenshot(done, base_python, tmp_path):
 def test_another_demo_in_the_same_folder_is_refused(done):
     from warp.errors import InputError
     from warp.loop import demo as run
-    with pytest.raises(InputError, match="holds a demo of"): run(done, seed=8, players=PLAYERS, budget_s=BUDGET_S)
+    with pytest.raises(InputError, match="holds a demo of"): run(done, seed=8, players=PLAYERS, steps=STEPS)

@@ -53,6 +53,7 @@ class Loop:
     seed: int = 7
     players: int = 10
     budget_s: float = 150.0  # for training
+    steps: int | None = None  # that many steps for each network instead of the budget
 
     @cached_property
     def world(self) -> World: return World.make(seed=self.seed, players=self.players)
@@ -132,7 +133,7 @@ def vote(loop: Loop) -> str:
 # %% ../nbs/89_loop.ipynb #3dba1230
 def learn(loop: Loop) -> str:
     config = loop.config(loop.world.newcomer)
-    report = train(loop.hub, config, loop.folder / "release", images=config.images, budget_minutes=loop.budget_s / 60, seed=loop.seed, force=True)
+    report = train(loop.hub, config, loop.folder / "release", images=config.images, budget_minutes=loop.budget_s / 60, seed=loop.seed, steps=loop.steps, force=True)
     run, screens = report.run, report.run["screens"] or {"val_acc": 0.0}
     return (f"held-back crops named: embedder {run['embedder']['val_acc']:.1%}, EfficientNet-B0 for older clients {run['val_acc']:.1%} at 224 px; screens {screens['val_acc']:.1%}; "
             f"{run['n_classes']} classes from {run['n_samples']} crops")
@@ -242,10 +243,11 @@ def demo(
     seed: int = 7,  # of the world and of the training
     players: int = 10,
     budget_s: float = 150.0,  # for training
+    steps: int | None = None,  # so many steps for each network instead of the budget: for tests, which must not depend on how busy a machine is
 ) -> dict[str, str]:  # a line per stage
     "Runs the whole loop, or what is left of it after an interruption, and prints a line per stage. Raises `InputError` for a folder that holds another demo."
-    loop, notes = Loop(Path(folder), seed, players, budget_s), Path(folder) / "stages.json"
-    terms = {"seed": seed, "players": players, "budget_s": budget_s, "world": loop.world.digest()}
+    loop, notes = Loop(Path(folder), seed, players, budget_s, steps), Path(folder) / "stages.json"
+    terms = {"seed": seed, "players": players, "budget_s": budget_s, "steps": steps, "world": loop.world.digest()}
     memory = read_json(notes, {"terms": terms, "done": {}})
     if memory["terms"] != terms: raise InputError(f"{folder} holds a demo of {memory['terms']}, not of {terms}: name another folder or delete this one")
     for number, stage in enumerate(STAGES, 1):
