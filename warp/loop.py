@@ -257,4 +257,5 @@ def demo(
         print(f"{number}/{len(STAGES)} {stage.__name__.replace('_', ' '):<10} {seconds:6.1f} s{' (done before)' if earlier else ''}  {line}", flush=True)
         memory["done"][stage.__name__] = {"line": line, "seconds": seconds}
         write_json(notes, memory)
+    for what, where in (("build", "build.json"), ("pictures", "pictures"), ("published models", f"hub/datasets/{Config.delivery_repo}/models")): print(f"    {what:<17} {Path(folder) / where}")
     return {name: done["line"] for name, done in memory["done"].items()}
