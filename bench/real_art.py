@@ -2,7 +2,7 @@
 
 The made world keeps its players, ships, panels and names, but an item's picture is one of some 600 that artists painted for two free games. They come from Debian's
 packages freeorion-data (CC-BY-SA, GPL) and freeciv-data (GPL), are fetched into this user's cache folder with apt and unpacked there; nothing of them is committed.
-Then the same stages as in `warp demo` run, and the newcomer's places are counted for each stage of the matcher. Takes about the demo's time.
+Then `warp.loop.demo` runs as it is, and counts the newcomer's places for each stage of the matcher. Takes about the demo's time.
 """
 import argparse
 import re
@@ -10,19 +10,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import numpy as np
 import platformdirs
 from PIL import Image
 from tqdm.auto import tqdm
 
-from warp.data.store import Store
 from warp.demo import ICON_SIZE, World
-from warp.knowledge.vocabulary import Vocabulary
-from warp.loop import Loop, fetch, learn, make_world, read_all, recognise, release, send, vote
+from warp.loop import demo
 
 PACKAGES = ("freeorion-data", "freeciv-data")
 WANTED = re.compile(r"/(icons|hulls_design|species|buildings|wonders|specials|monsters)/", re.IGNORECASE)
@@ -88,32 +85,14 @@ def collect(art: Path) -> list[Image.Image]:
     return found
 
 
-class ArtLoop(Loop):
-    "The demo's loop, with other pictures on the same items."
-    pictures: list[Image.Image]
-
-    @cached_property
-    def world(self) -> World:
-        plain = World.make(seed=self.seed, players=self.players)
-        order = np.random.default_rng([self.seed, 77]).permutation(len(self.pictures))
-        of_name = {name: self.pictures[i] for name, i in zip(plain.names, order, strict=False)}
-        if len(of_name) < len(plain.names): sys.exit(f"only {len(of_name)} usable pictures for {len(plain.names)} items: name another folder with --art")
-        return World.make(seed=self.seed, players=self.players, icon_art=of_name.__getitem__)
-
-
-def confirm(loop: Loop) -> str:
-    "As the demo's stage, but in this process: the pictures need not travel."
-    vocabulary, boxes = Vocabulary.load(), 0
-    for player in tqdm(loop.world.players, desc="confirming", unit="player", leave=False):
-        with Store(loop.config(player).training_data, vocabulary) as store:
-            for i, shot in enumerate(loop.world.screenshots(player)):
-                sha = store.add(shot.render().png_or_jpeg, shot.file)
-                store.set_screen_type(sha, shot.screen_type)
-                for t in loop.world.labels(player, shot):
-                    at = f"2026-11-{1 + player.number % 10:02d}T18:{i:02d}:00Z"
-                    store.confirm(sha, t.bbox, t.slot, t.name, t.slot_index, ml_name=t.ml_name, confirmed_at=at)
-                    boxes += 1
-    return f"{boxes} boxes confirmed by {len(loop.world.players)} players"
+def write_items(pictures: list[Image.Image], folder: Path, seed: int) -> int:
+    "Gives every item of the made world one of the pictures, as files that `warp.loop.demo` takes; returns how many items there are."
+    names = World.make(seed).names
+    if len(pictures) < len(names): sys.exit(f"only {len(pictures)} usable pictures for {len(names)} items: name another folder with --art")
+    folder.mkdir(parents=True, exist_ok=True)
+    order = np.random.default_rng([seed, 77]).permutation(len(pictures))
+    for name, i in zip(names, order, strict=False): pictures[i].save(folder / f"{quote_plus(name)}.png")
+    return len(names)
 
 
 def main() -> None:
@@ -126,13 +105,10 @@ def main() -> None:
     args = parser.parse_args()
     pictures = collect(args.art or art_folder(Path(platformdirs.user_cache_dir("sets-warp")) / "real_art"))
     with tempfile.TemporaryDirectory(prefix="warp-real-art-", ignore_cleanup_errors=True) as temporary:
-        loop = ArtLoop(args.folder or Path(temporary), seed=args.seed, budget_s=args.budget)
-        loop.pictures = pictures
-        print(f"{len(pictures)} usable pictures, {len(loop.world.names)} of them in use", flush=True)
-        for stage in (make_world, confirm, send, vote, learn, release, fetch, recognise, read_all):
-            start = time.perf_counter()
-            line = stage(loop) if stage is not learn else learn(loop).splitlines()[-1]  # it has printed its own lines already
-            print(f"{stage.__name__.replace('_', ' '):<10} {time.perf_counter() - start:6.1f} s  {line}", flush=True)
+        folder = args.folder or Path(temporary) / "loop"
+        items = write_items(pictures, folder / "art", args.seed)
+        print(f"{len(pictures)} usable pictures, {items} of them in use", flush=True)
+        demo(folder, seed=args.seed, budget_s=args.budget, art=folder / "art")
 
 
 if __name__ == "__main__":

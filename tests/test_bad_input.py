@@ -70,8 +70,10 @@ def said(words: list[str], capsys) -> str:
 
 def test_a_hub_that_is_empty(tmp_path, capsys):
     places = ["--hub", str(tmp_path / "hub"), "--home", str(tmp_path / "home")]
-    assert "crop" in said(["train", "--force", "--out", str(tmp_path / "out"), *places], capsys)
-    assert main(["train", "--out", str(tmp_path / "out"), *places]) == 0 and "skipped" in capsys.readouterr().out
+    for force in ([], ["--force"]):
+        assert main(["train", *force, "--out", str(tmp_path / "out"), *places]) == 0
+        assert "skipped: nobody has confirmed an icon yet" in capsys.readouterr().out
+    assert "run.json" in said(["publish", str(tmp_path / "out"), *places], capsys)
     assert main(["update", *places]) == 0 and "nothing is published yet" in capsys.readouterr().out
     assert not (tmp_path / "out/run.json").exists()
 

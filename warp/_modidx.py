@@ -464,6 +464,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'warp.knowledge.votes.screen_winners': ( 'knowledge.votes.html#screen_winners',
                                                                                'warp/knowledge/votes.py')},
             'warp.loop': { 'warp.loop.Loop': ('loop.html#loop', 'warp/loop.py'),
+                           'warp.loop.Loop._picture': ('loop.html#loop._picture', 'warp/loop.py'),
                            'warp.loop.Loop.config': ('loop.html#loop.config', 'warp/loop.py'),
                            'warp.loop.Loop.hub': ('loop.html#loop.hub', 'warp/loop.py'),
                            'warp.loop.Loop.world': ('loop.html#loop.world', 'warp/loop.py'),

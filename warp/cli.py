@@ -50,8 +50,9 @@ def train(args: argparse.Namespace) -> None:
     "Train on the hub's votes and leave a release in a folder; skips when too little is new."
     from warp.train.job import train
     config, hub = _places(args)
-    print(train(hub, config, args.out, images=args.images or config.images, budget_minutes=args.budget_minutes, min_new_crops=args.min_new_crops,
-                force=args.force, seed=args.seed))
+    report = train(hub, config, args.out, images=args.images or config.images, budget_minutes=args.budget_minutes, min_new_crops=args.min_new_crops,
+                   force=args.force, seed=args.seed)
+    print(f"skipped: {report.skipped}" if report.skipped else f"a release lies in {args.out}; next: warp publish {args.out}")
 
 def publish(args: argparse.Namespace) -> None:
     "Publish a trained release as one commit, unless it is worse than the served one."

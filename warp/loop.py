@@ -21,15 +21,17 @@ from functools import cached_property
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from urllib.parse import quote_plus
 
 import numpy as np
+from PIL import Image
 from tqdm.auto import tqdm
 
 from .config import Config, read_json, write_atomic, write_json
 from .data.crops import crops_array
 from .data.store import Store
 from .data.sync import sync
-from .demo import Player, Truth, World
+from .demo import Player, Truth, World, draw_icon
 from .errors import InputError
 from .hub import Hub, open_hub
 from .knowledge.anchors import grid_of
@@ -54,9 +56,12 @@ class Loop:
     players: int = 10
     budget_s: float = 150.0  # for training
     steps: int | None = None  # that many steps for each network instead of the budget
+    art: Path | None = None  # a folder with a picture per item, instead of the drawn ones
 
     @cached_property
-    def world(self) -> World: return World.make(seed=self.seed, players=self.players)
+    def world(self) -> World: return World.make(self.seed, self.players, self._picture if self.art else draw_icon)
+
+    def _picture(self, name: str) -> Image.Image: return Image.open(self.art / f"{quote_plus(name)}.png").convert("RGBA")
 
     @cached_property
     def hub(self) -> Hub: return open_hub(self.folder / "hub")
@@ -77,9 +82,8 @@ def make_world(loop: Loop) -> str:
     return f"{len(loop.world.names)} items, {len(loop.world.players)} players, a newcomer with {len(shots)} screenshots (interface scale {who.scale}, JPEG {who.jpeg_quality})"
 
 # %% ../nbs/89_loop.ipynb #828b8973
-def _confirm_one(folder: Path, seed: int, players: int, number: int) -> tuple[int, int]:
+def _confirm_one(loop: Loop, number: int) -> tuple[int, int]:
     "One player's evenings at the desk: (screenshots, confirmations). Runs in a process of its own."
-    loop = Loop(folder, seed, players)
     player, vocabulary = loop.world.players[number], Vocabulary.load()
     shots = loop.world.screenshots(player)
     with Store(loop.config(player).training_data, vocabulary) as store:
@@ -100,7 +104,7 @@ def _end_with_parent() -> None:
 
 def confirm(loop: Loop) -> str:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        jobs = [pool.submit(_confirm_one, loop.folder, loop.seed, loop.players, n) for n in range(loop.players)]
+        jobs = [pool.submit(_confirm_one, replace(loop), n) for n in range(loop.players)]
         done = [job.result() for job in tqdm(as_completed(jobs), total=len(jobs), desc="confirming", unit="player", leave=False)]
     return f"{sum(d[0] for d in done)} screenshots, {sum(d[1] for d in done)} boxes confirmed by {len(done)} players"
 
@@ -244,9 +248,10 @@ def demo(
     players: int = 10,
     budget_s: float = 150.0,  # for training
     steps: int | None = None,  # so many steps for each network instead of the budget: for tests, which must not depend on how busy a machine is
+    art: Path | None = None,  # a folder with `quote_plus(name).png` for every item, instead of the drawn ones
 ) -> dict[str, str]:  # a line per stage
     "Runs the whole loop, or what is left of it after an interruption, and prints a line per stage. Raises `InputError` for a folder that holds another demo."
-    loop, notes = Loop(Path(folder), seed, players, budget_s, steps), Path(folder) / "stages.json"
+    loop, notes = Loop(Path(folder), seed, players, budget_s, steps, art), Path(folder) / "stages.json"
     terms = {"seed": seed, "players": players, "budget_s": budget_s, "steps": steps, "world": loop.world.digest()}
     memory = read_json(notes, {"terms": terms, "done": {}})
     if memory["terms"] != terms: raise InputError(f"{folder} holds a demo of {memory['terms']}, not of {terms}: name another folder or delete this one")
