@@ -75,6 +75,16 @@ def test_the_newcomer_gets_a_build(done):
     assert len(list((done / "pictures").glob("*.png"))) == 7
 
 
+def test_what_the_newcomer_gets_is_true(done):
+    "A few steps of training make no good model, but then the pictures lead: right names, no name for an empty place, none from nowhere."
+    scores = json.loads((done / "scores.json").read_text(encoding="utf-8"))
+    def share(stage: str) -> float: return scores[stage]["right"] / scores[stage]["filled"]
+    assert 0.5 < share("templates, one pose") <= 0.9, "the made world is too hard or too easy"
+    assert share("cascade") >= 0.9 and scores["cascade"]["named_empty"] == 0 and share("model") > 0.2
+    reading = json.loads((done / "reading.json").read_text(encoding="utf-8"))
+    assert reading["right"] >= 0.85 * reading["filled"] and reading["named_empty"] == 0 and reading["invented"] <= 2 and reading["screen_types_right"] >= 5
+
+
 def test_the_wheel_alone_reads_a_screenshot(done, base_python, tmp_path):
     "Another folder, no torch, no network: a published model and the command."
     shot = next((done / "screenshots").iterdir())

@@ -8,7 +8,8 @@ than guess, never names an empty slot, and looks at every call whether a newer m
 
 # %% auto #0
 __all__ = ['Stage', 'Stages', 'STAGES', 'FUSION', 'TEMPLATE', 'ACCEPT', 'NEUTRAL', 'STRENGTH', 'SURE', 'SAME', 'UNASKED', 'LEAST',
-           'ALONE', 'MARGIN', 'POLICIES', 'seeds', 'shifted', 'best_evidence', 'Policy', 'load_stages', 'Cascade']
+           'ALONE', 'MARGIN', 'PROVEN', 'POLICIES', 'seeds', 'shifted', 'best_evidence', 'Policy', 'load_stages',
+           'Cascade']
 
 # %% ../../nbs/34_match.cascade.ipynb #15f3aa9b
 import warnings
@@ -88,17 +89,23 @@ def shifted(
 SURE, SAME, UNASKED = 0.95, 0.95, 0.74  # a share nobody questions; a likeness that means the same picture; the most for an answer that a person should see
 LEAST = {"templates": 0.55, "model": ACCEPT}  # what is believed, by who leads
 ALONE, MARGIN = 0.65, 0.05  # what templates need to answer where the model knows nothing
+PROVEN = 0.9  # share of held-back crops that a model must have named to lead where there are templates
+
+def _leader(stages: Stages) -> str:
+    "Who answers first: the model if it is proven or alone."
+    accuracy = getattr(stages.get("model"), "accuracy", None)
+    return "model" if "model" in stages and ("templates" not in stages or accuracy is None or accuracy >= PROVEN) else "templates"
 
 def best_evidence(stages: Stages, crops: np.ndarray, allowed: Allowed) -> list[Match]:
     "The model first; where it hesitates, pictures shift its shares; where doubt remains, people's memory may speak."
-    lead = "model" if "model" in stages else "templates"
-    flat = is_flat(crops)
+    lead, flat = _leader(stages), is_flat(crops)
     answers = {i: Match(None, 1.0, "cascade", (("__empty__", 1.0),)) if empty else Match(None, 0.0, "cascade") for i, empty in enumerate(flat)}
     rest = [i for i in range(len(crops)) if not flat[i]]
     answers |= _ask(stages, lead, crops, allowed, rest)
     doubtful = [i for i in rest if _first(answers[i])[1] < SURE]
     if lead == "model" and "templates" in stages: answers |= _shifted(stages["templates"], crops, answers, doubtful)
     answers |= {i: _believed(answers[i], LEAST[lead]) for i in rest}
+    if lead == "templates": answers |= {i: match for i, match in _ask(stages, "model", crops, allowed, rest).items() if _first(match)[0] in VIRTUAL_NAMES}
     answers |= {i: match for i, match in _ask(stages, "session", crops, allowed, doubtful).items() if match.score >= SAME}
     for stage in ("hashes", "templates"):
         unknown = [i for i in doubtful if not answers[i].known and _first(answers[i])[0] not in VIRTUAL_NAMES]

@@ -152,6 +152,12 @@ class IconModel:
         _require_fit(folder, meta, session, gallery)
         return cls(session, gallery, Calibration(**{k: float(meta[k]) for k in Calibration.__dataclass_fields__ if k in meta}), meta)
 
+    @property
+    def accuracy(self) -> float | None:  # 0 to 1
+        "How many held-back crops it named within their slot, as its training recorded it; None where nothing was held back."
+        judged = self.meta.get("metrics", {}).get("in_slot", {})
+        return judged["accuracy"] if judged.get("n") else None
+
     def embed(
         self,
         crops: np.ndarray,  # uint8 (n, SIDE, SIDE, 3), RGB
