@@ -300,6 +300,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'warp.knowledge.anchors._median_row': ( 'knowledge.anchors.html#_median_row',
                                                                                 'warp/knowledge/anchors.py'),
                                         'warp.knowledge.anchors._moved': ('knowledge.anchors.html#_moved', 'warp/knowledge/anchors.py'),
+                                        'warp.knowledge.anchors._own_scales': ( 'knowledge.anchors.html#_own_scales',
+                                                                                'warp/knowledge/anchors.py'),
                                         'warp.knowledge.anchors._relative': ( 'knowledge.anchors.html#_relative',
                                                                               'warp/knowledge/anchors.py'),
                                         'warp.knowledge.anchors._rows': ('knowledge.anchors.html#_rows', 'warp/knowledge/anchors.py'),

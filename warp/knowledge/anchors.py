@@ -301,12 +301,15 @@ def _fitted(grids: list[tuple[str, dict]]) -> list[Fitted]:
     return [Fitted(install, grid, fit) for (install, grid), places in zip(grids, unrolled) if (fit := fit_places(places, frame))]
 
 # %% ../../nbs/24_knowledge.anchors.ipynb #fb8ed955
+def _own_scales(fitted: list[Fitted]) -> dict[str, float]:
+    "The scale at which each install usually plays, against the group's frame: a screenshot that was passed around is at somebody else's."
+    return {install: float(np.median([f.fit.scale for f in fitted if f.install == install])) for install in {f.install for f in fitted}}
+
 def _writers(groups: dict[Any, list[Fitted]]) -> list[str]:
     "Installs in the order in which they are asked to lend their screen."
     panels, company = Counter(), Counter()
     for fitted in groups.values():
-        own = {install: np.median([f.fit.scale for f in fitted if f.install == install]) for install in {f.install for f in fitted}}
-        scales = {install: round(log(float(scale)) / 0.02) for install, scale in own.items()}
+        scales = {install: round(log(scale) / 0.02) for install, scale in _own_scales(fitted).items()}
         shared = Counter(scales.values())
         for install, scale in scales.items():
             panels[install] += 1
@@ -315,7 +318,8 @@ def _writers(groups: dict[Any, list[Fitted]]) -> list[str]:
 
 def _entry(kind: str, aspect: float, fitted: list[Fitted], writers: list[str], now: str) -> dict:
     "One entry from all grids of a type and aspect."
-    screen = min(fitted, key=lambda f: (writers.index(f.install), -f.fit.shared))
+    own = _own_scales(fitted)
+    screen = min(fitted, key=lambda f: (writers.index(f.install), abs(log(f.fit.scale / own[f.install])) > 0.02, -f.fit.shared))
     width, height = _size(screen.grid)
     installs, rows = {f.install for f in fitted}, defaultdict(list)
     for f in fitted:
