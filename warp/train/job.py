@@ -103,7 +103,7 @@ def read_crops(
 @dataclass
 class TrainReport:
     "What became of a run."
-    out: Path
+    out: Path = field(repr=False)
     skipped: str = ""  # why nothing was trained; "" if something was
     stages: list[tuple[str, str, float]] = field(default_factory=list)  # name, what happened, seconds
     run: dict = field(default_factory=dict, repr=False)  # as in run.json
