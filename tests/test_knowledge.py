@@ -125,7 +125,7 @@ def test_reading_names_loads_nothing_heavy():
 # votes
 
 def oracle(votes):
-    "The vote of FORMATS.md 3 in plain Python."
+    "The rule of `VOTE_SQL` in plain Python."
     newest = {}
     for n, v in enumerate(votes):
         key, rank = (v.crop_sha256, v.install_id), (v.confirmed_at, v.batch, n)

@@ -181,7 +181,7 @@ class Store:
     def __exit__(self, *_: Any) -> None: self.close()
 
     def screenshots(self) -> dict[str, dict]:
-        "All screenshots by sha256, as FORMATS has them, with what other programs did meanwhile. Read, do not edit."
+        "All screenshots by sha256, as annotations.json has them, with what other programs did meanwhile. Read, do not edit."
         self._journal.catch_up()
         return self._journal.screenshots
 

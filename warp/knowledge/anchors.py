@@ -28,7 +28,7 @@ from ..records import GROUPS_OF, SLOTS, Box, slots_of, utc_now
 def runs_of(
     boxes: list[Box],  # all boxes of one slot, in any order
 ) -> list[list[Box]]:  # runs from top to bottom and left to right
-    "The boxes row by row, cut where a gap exceeds 2.5 times the usual step (FACTS.md 2.6)."
+    "The boxes row by row, cut where a gap exceeds 2.5 times the usual step, as the public clients do."
     def middle(box: Box) -> float: return box.y + box.height / 2
     half, rows = float(np.median([b.height for b in boxes])) / 2, []
     for box in sorted(boxes, key=middle):

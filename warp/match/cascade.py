@@ -52,7 +52,7 @@ def _believed(match: Match, least: float) -> Match:
     return replace(match, name=name if score >= least and name not in VIRTUAL_NAMES else None, score=score)
 
 # %% ../../nbs/34_match.cascade.ipynb #a165484e
-FUSION, TEMPLATE, ACCEPT = 0.75, 0.55, 0.40  # FACTS 3.1: below the first the model is asked, below the second the session; below the last nothing is believed
+FUSION, TEMPLATE, ACCEPT = 0.75, 0.55, 0.40  # the public client 2.6: below the first the model is asked, below the second the session; below the last nothing is believed
 
 def seeds(stages: Stages, crops: np.ndarray, allowed: Allowed) -> list[Match]:
     "The four phases in the seeds' order: hash, template, model, session."

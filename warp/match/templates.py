@@ -171,7 +171,7 @@ def combined(
     shape: np.ndarray,  # correlation of pixels, -1 to 1
     colour: np.ndarray,  # correlation of histograms, -1 to 1
 ) -> np.ndarray:  # 0 to 1
-    "The seeds' formula, for every comparison of two pictures in this package (FACTS 3.1)."
+    "The seeds' formula, for every comparison of two pictures in this package."
     return 0.8 * np.maximum(shape, 0) + 0.2 * np.maximum(colour, 0)
 
 def compare(

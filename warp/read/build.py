@@ -166,7 +166,7 @@ def host_file(
     return {"_version": 1, "space": lists["space"] | seats.get("space", {}), "ground": lists["ground"] | seats.get("ground", {}), "captain": captain}
 
 # %% ../../nbs/44_read.build.ipynb #b0918384
-SURE, LIKELY = 0.75, 0.40  # FACTS.md 1.8: the colour bands of the older clients
+SURE, LIKELY = 0.75, 0.40  # the colour bands of the older clients
 _COLOURS = {"sure": "#39d98a", "likely": "#ffc233", "doubtful": "#ff6b5e", "unknown": "#ff6b5e", "empty": "#8fa0b8", "inactive": "#8fa0b8",
             "disputed": "#e46bff"}
 _LINE, _LIST, _HEAD = 26, 430, 58  # pixels: a line, a column of the list, its heading

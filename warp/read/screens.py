@@ -37,7 +37,7 @@ def read_labels(
     return labels
 
 # %% ../../nbs/40_read.screens.ipynb #187a9586
-MIN_SCORE = 0.50  # FACTS 3.3
+MIN_SCORE = 0.50  # what the public clients accept
 
 class ScreenModel:
     "The published network for screen types; `model(img)` answers with a `Match`."

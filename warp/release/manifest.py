@@ -211,7 +211,7 @@ def parse_release(record: object) -> Release:
             if not re.fullmatch("[0-9a-f]{64}", sha) or type(size) is not int or size < 0: raise ValueError(f"{name} has the stamp {sha!r}, {size!r}")
         return release
     except (TypeError, KeyError, ValueError, AttributeError) as e:
-        raise ModelError(f"this model_version.json describes no release ({e}): expected the fields of FORMATS.md 3; keep the set that works") from e
+        raise ModelError(f"this model_version.json describes no release ({e}): expected the fields of `warp.records.Release`; keep the set that works") from e
 
 def read_release(folder: Path) -> Release | None:
     "The release that lies in a folder, or None. Raises `ModelError` if its description is none."
