@@ -74,3 +74,24 @@ def chromium() -> str:
     if not path and os.environ.get("CI"): pytest.fail("no Chromium, and CI is set: install one or name it in CHROMIUM")
     if not path: pytest.skip("no Chromium on this machine and none could be installed: name one in CHROMIUM")
     return path
+
+
+@pytest.fixture
+def browser_page(chromium):
+    "An empty page of a headless browser, tall enough for a desk."
+    from lab import CHROMIUM_FLAGS
+    from playwright.sync_api import TimeoutError as Late, sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport=dict(width=1600, height=1500))
+        page.timeout_error = Late
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def pictures_out() -> Path:
+    "Where tests leave screenshots of what they saw, for people to look at."
+    folder = ROOT / "out/tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
