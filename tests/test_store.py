@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from warp.data.crops import cut_crop, make_crop
-from warp.data.store import MAX_JOURNAL_LINES, Store
+from warp.data.journal import MAX_JOURNAL_LINES
+from warp.data.store import Store
 from warp.errors import ImageError, InputError, PrivacyError, StoreError
 from warp.records import Box
 
@@ -78,7 +79,7 @@ def test_a_crop_in_two_places_stays_until_both_are_gone(tmp_path):
 
 
 def test_the_journal_is_folded_in(tmp_path, picture, monkeypatch):
-    monkeypatch.setattr("warp.data.store.MAX_JOURNAL_LINES", 5)
+    monkeypatch.setattr("warp.data.journal.MAX_JOURNAL_LINES", 5)
     store, other = Store(tmp_path / "t"), Store(tmp_path / "t")
     sha = store.add(picture)
     for i in range(12): (store if i % 3 else other).confirm(sha, Box(i, 0, 40, 50), "Devices", f"Item {i}")

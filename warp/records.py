@@ -8,8 +8,8 @@ slots or screen types elsewhere, it is because it stands here."""
 
 # %% auto #0
 __all__ = ['SLOTS', 'ICON_SLOTS', 'TEXT_SLOTS', 'POSITION_SLOTS', 'VIRTUAL_NAMES', 'GROUPS_OF', 'SCREEN_TYPES', 'STATES', 'Box',
-           'Slot', 'slot_named', 'slots_of', 'utc_now', 'parse_time', 'Crop', 'Annotation', 'annotation_id', 'Vote',
-           'Match', 'FileStamp', 'Release']
+           'Slot', 'slot_named', 'slots_of', 'time_text', 'utc_now', 'parse_time', 'Crop', 'Annotation',
+           'annotation_id', 'Vote', 'Match', 'FileStamp', 'Release']
 
 # %% ../nbs/00_records.ipynb #7917a56f
 from dataclasses import asdict, dataclass, field, fields
@@ -109,9 +109,13 @@ def slots_of(screen_type: str) -> tuple[str, ...]:
     return tuple(s.name for s in SLOTS.values() if s.group in GROUPS_OF[screen_type])
 
 # %% ../nbs/00_records.ipynb #90771d3a
+def time_text(moment: datetime) -> str:
+    "A moment as every file of ours writes it: `2026-03-23T14:00:00Z`."
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
 def utc_now() -> str:
-    "The present, as every file of ours writes it: `2026-03-23T14:00:00Z`."
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    "The present, as text."
+    return time_text(datetime.now(timezone.utc))
 
 def parse_time(text: str) -> datetime:
     "A moment from any of the forms in use, a bare date being its midnight. Raises `ValueError`."
@@ -140,8 +144,12 @@ class Annotation:
     confirmed_at: str = ""
     ml_name: str = ""  # what a program had read or recognised, when it differs from `name`
     ml_score: float = 0.0  # 0 to 1
+    replaces: str = ""  # of a pending one: the id of the annotation whose place it will take
 
-    def to_json(self) -> dict: return asdict(self) | {"bbox": list(self.bbox)}
+    def to_json(self) -> dict:
+        record = asdict(self) | {"bbox": list(self.bbox)}
+        if not self.replaces: del record["replaces"]
+        return record
 
     @classmethod
     def from_json(cls, record: dict) -> "Annotation":

@@ -9,7 +9,7 @@ to each other. That name is the sha256 of the crop's *canonical bytes*. When pix
 
 # %% auto #0
 __all__ = ['SIDE', 'MIN_SIDE', 'MAX_PIXELS', 'canonical_png', 'cut_crop', 'cut_text_crop', 'crop_sha256', 'crops_array',
-           'make_crop', 'crop_phash', 'open_image']
+           'make_crop', 'crop_of', 'crop_phash', 'open_image']
 
 # %% ../../nbs/10_data.crops.ipynb #7fb27a1e
 import hashlib
@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError
-from ..records import Box, Crop
+from ..records import Box, Crop, slot_named
 
 # %% ../../nbs/10_data.crops.ipynb #4117654b
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -87,6 +87,16 @@ def make_crop(img: Image.Image) -> Crop:
     "The crop as it is stored and sent: its canonical file and that file's name."
     png = canonical_png(img)
     return Crop(hashlib.sha256(png).hexdigest(), png)
+
+def crop_of(
+    shot: Image.Image,  # the screenshot
+    box: Box,  # must lie inside it
+    slot: str,
+) -> Crop | None:
+    "What is stored of a box: an icon at 64x64, a line of text at its own size, nothing of a ship's name. Raises `BoxError`, `SlotError`."
+    kind = slot_named(slot).kind
+    Box(*box).require_inside(*shot.size)
+    return None if kind == "position" else make_crop(cut_crop(shot, box) if kind == "icon" else cut_text_crop(shot, box))
 
 # %% ../../nbs/10_data.crops.ipynb #69f5abff
 def crop_phash(crop: Image.Image) -> str:  # 16 hexadecimal digits

@@ -19,8 +19,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from ..data.sync import has_registry_prefix
 from ..errors import PrivacyError, VocabularyError
+from ..privacy import has_registry_prefix
 from ..records import ICON_SLOTS, VIRTUAL_NAMES, slot_named
 
 # %% ../../nbs/20_knowledge.vocabulary.ipynb #f6de95ec
