@@ -236,6 +236,8 @@ def test_names_are_painted_over_before_shrinking(kind):
     assert same(band) and not same(box) and max(open_image(thumbnail(img, record).png).size) == THUMB_SIDE
     record["annotations"] = [{"slot": "Ship Name", "bbox": list(box), "state": "pending"}]
     assert same(box) and not same(band)
+    record["annotations"][0]["state"] = "candidate"
+    assert same(box) and same(band)  # a program's guess of where the name is, is not trusted
     record["annotations"] = [{"slot": "Ship Type", "bbox": list(box), "state": "confirmed"}]
     assert same(box) and same(band) and same(Box(900, 645, 300, 55))  # the lines above a type: the name is one of them
 

@@ -61,11 +61,11 @@ NAME_BANDS = {kind: (0.0, 0.4) if "ship" in groups else (0.0, 0.12) for kind, gr
 def name_regions(
     record: dict,  # one screenshot of annotations.json
 ) -> list[Box]:  # in the screenshot's pixels
-    "Where names stand on a screenshot: the drawn boxes of the three ship slots and, unless Ship Name is among them, the lines above them and the type's band."
+    "Where names stand on a screenshot: the boxes of the three ship slots and, unless a person has drawn where the Ship Name is, the lines above them and the type's band."
     width, height = record["width"], record["height"]
-    drawn = {a["slot"]: Box(*a["bbox"]) for a in record["annotations"] if a["slot"] in TEXT_SLOTS + POSITION_SLOTS and a["state"] != "skipped"}
-    regions = list(drawn.values())
-    if not set(POSITION_SLOTS) & set(drawn):
+    texts = [a for a in record["annotations"] if a["slot"] in TEXT_SLOTS + POSITION_SLOTS and a["state"] != "skipped"]
+    regions = [Box(*a["bbox"]) for a in texts]
+    if not any(a["slot"] in POSITION_SLOTS and a["state"] != "candidate" for a in texts):
         top, bottom = (round(height * share) for share in NAME_BANDS[record["screen_type"]])
         regions = [Box(b.x, max(0, b.y - 2 * b.height), b.width, b.bottom - max(0, b.y - 2 * b.height)) for b in regions] + [Box(0, top, width, bottom - top)]
     return [_grown(box, width, height) for box in regions]
