@@ -34,9 +34,9 @@ test-long: $(VENV)/.with-$(ALL) ## the checks that take many minutes
 	@echo "== make test-long: soaks, full sizes, ablations"
 	@CHROMIUM="$$($(BIN)/python dev/browser.py)" && export CHROMIUM && $(BIN)/python -m pytest -m long || [ $$? -eq 5 ]
 
-lab: $(VENV)/.with-desk ## JupyterLab on this machine, opened at the annotation desks
-	@echo "== make lab: JupyterLab on 127.0.0.1, folder nbs/desks; stop it with Ctrl-C"
-	@$(BIN)/jupyter lab --ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) nbs/desks/draw_boxes.ipynb
+lab: $(VENV)/.with-desk ## the annotation desks in JupyterLab, on this machine, with a made world to try on
+	@echo "== make lab: JupyterLab on 127.0.0.1 at the desks; stop it with Ctrl-C"
+	@$(BIN)/warp lab
 
 docs: $(VENV)/.with-dev ## the site from the notebooks, into _docs/
 	@echo "== make docs: nbs/*.ipynb -> _md/ -> _docs/"

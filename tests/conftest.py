@@ -47,6 +47,7 @@ def wheel(tmp_path_factory) -> Path:
     "The wheel as a stranger gets it: built from the sdist, not from this folder."
     out, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source")  # a copy: what an earlier build left here would go along
     shutil.copytree(ROOT / "warp", source / "warp", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "nbs/desks", source / "nbs/desks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     for name in ("settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"): shutil.copy(ROOT / name, source)
     done = subprocess.run([sys.executable, "-m", "build", "--outdir", out, source], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -3,7 +3,7 @@ import pytest
 
 from warp.cli import clashes, main
 
-VERBS = ("demo", "sync", "votes", "train", "publish", "update", "read", "serve")
+VERBS = ("demo", "lab", "add", "import", "export", "sync", "votes", "train", "publish", "update", "read", "serve")
 
 
 @pytest.mark.parametrize("verb", VERBS)
