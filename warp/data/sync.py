@@ -229,6 +229,12 @@ class SyncReport:
     commits: int = 0
     stays: tuple[str, ...] = field(default=(), repr=False)  # what was not sent, and why
 
+    def __str__(self) -> str:
+        kinds = (("labels sent", self.sent), ("labels taken back", self.retracted), ("screens sent", self.screens), ("layouts sent", self.grids))
+        said = ", ".join(f"{count} {what}" for what, count in kinds if count) or "nothing new to send"
+        later = f"; {self.waiting} wait for tomorrow, the day's limit is reached" if self.waiting else ""
+        return f"{said}{later}" + "".join(f"\n  stays here: {why}" for why in self.stays)
+
 def sync(
     store: Store,
     hub: Hub,
