@@ -230,8 +230,8 @@ class SyncReport:
     stays: tuple[str, ...] = field(default=(), repr=False)  # what was not sent, and why
 
     def __str__(self) -> str:
-        kinds = (("labels sent", self.sent), ("labels taken back", self.retracted), ("screens sent", self.screens), ("layouts sent", self.grids))
-        said = ", ".join(f"{count} {what}" for what, count in kinds if count) or "nothing new to send"
+        kinds = (("label", self.sent, "sent"), ("label", self.retracted, "taken back"), ("screen", self.screens, "sent"), ("layout", self.grids, "sent"))
+        said = ", ".join(f"{count} {noun}{'s' * (count > 1)} {verb}" for noun, count, verb in kinds if count) or "nothing new to send"
         later = f"; {self.waiting} wait for tomorrow, the day's limit is reached" if self.waiting else ""
         return f"{said}{later}" + "".join(f"\n  stays here: {why}" for why in self.stays)
 
