@@ -1,6 +1,8 @@
 "What the store does with guesses, drafts and pages, and that everything can be taken back."
 import hashlib
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -285,3 +287,29 @@ def test_progress_counts_today_by_this_machines_clock(store, shot):
 
 def test_times_are_written_in_one_form(store, shot):
     assert store.confirm(store.add(shot), A, "Devices", "Battery", confirmed_at="2026-03-23T14:00:00+00:00Z").confirmed_at == "2026-03-23T14:00:00Z"
+
+
+def test_threads_take_turns(store, shot, tmp_path):
+    "JupyterLab runs a click and a cell in two threads of one kernel."
+    sha, interval = store.add(shot), sys.getswitchinterval()
+    def said(first): return [store.confirm(sha, Box(x, first, 20, 30), "Devices", f"Item {x} {first}").id for x in range(0, 300, 5)]
+    def looked(): return len(store.annotations(sha)), len(store.screenshots()), store.progress().boxes
+    def looked_on(): return [looked() for _ in iter(lambda: all(task.done() for task in writing), True)]
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            writing = [pool.submit(said, y) for y in (10, 80)]
+            reading = [pool.submit(looked_on) for _ in range(2)]
+            ids = {i for task in writing for i in task.result()}
+            for task in reading: task.result()
+    finally: sys.setswitchinterval(interval)
+    assert len(ids) == 120 == len(store.annotations()) == len(Store(tmp_path / "t").annotations()) and {a.id for _, a in store.annotations()} == ids
+
+
+def test_a_type_takes_nothing_here_back_in_one_act(store, shot):
+    sha = store.add(shot)
+    store.set_nothing_here(sha)
+    store.set_screen_type(sha, "TRAITS")
+    assert not store.screenshots()[sha]["nothing_here"] and not store.screenshots()[sha]["done"]
+    store.undo()
+    assert store.screenshots()[sha]["nothing_here"] and store.screenshots()[sha]["done"] and not store.screenshots()[sha]["screen_type"]

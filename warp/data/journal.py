@@ -12,6 +12,7 @@ __all__ = ['MAX_JOURNAL_LINES', 'apply', 'State', 'Journal', 'Pictures', 'Undone
 import hashlib
 import json
 import os
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -67,11 +68,11 @@ class State:
 MAX_JOURNAL_LINES = 1000  # and a tenth of the records, so that folding the journal in costs little for each act
 
 class Journal:
-    "annotations.json and the journal of acts since, shared by several programs."
+    "annotations.json and the journal of acts since, shared by several programs and by the threads of this one."
 
     def __init__(self, folder: Path) -> None:
         self.file, self.journal = folder / "annotations.json", folder / "annotations.journal.jsonl"
-        self.lock = FileLock(folder / "annotations.lock", timeout=10)
+        self.lock, self.mutex = FileLock(folder / "annotations.lock", timeout=10), threading.RLock()  # between programs, between threads
         self.state = State()
         self._seen, self._read_to, self._lines = None, 0, 0
 
@@ -79,14 +80,19 @@ class Journal:
     def writing(self) -> Iterator[None]:
         "The right to append, with everything that others appended already read."
         try:
-            with self.lock:
+            with self.mutex, self.lock:
                 self.catch_up()
                 yield
                 if self._lines > max(MAX_JOURNAL_LINES, self.state.confirmed // 10): self.compact()
         except Timeout:
             raise LockedError(f"{self.lock.lock_file} has been held by another program for {self.lock.timeout:g} s: close it, or try again") from None
 
-    def catch_up(self) -> None:
+    def catch_up(self) -> State:
+        "The state with everything that is on disk by now."
+        with self.mutex: self._read_on()
+        return self.state
+
+    def _read_on(self) -> None:
         stat = self.file.stat() if self.file.exists() else None
         seen = stat and (stat.st_mtime_ns, stat.st_size)
         size = self.journal.stat().st_size if self.journal.exists() else 0
@@ -146,7 +152,7 @@ class Pictures:
 
     def screenshot(self, sha: str, record: dict) -> Image.Image:
         "The screenshot's pixels. Raises `ImageError` when its file is gone or is another picture by now."
-        if sha in self._kept: return self._kept[sha]
+        if img := self._kept.get(sha): return img
         source, copy = self.source(record), record.get("copy")
         if source and source.is_file() and hashlib.sha256(data := source.read_bytes()).hexdigest() == sha: return self.keep(sha, open_image(data))
         if copy and (self.folder / copy).is_file(): return self.keep(sha, open_image(self.folder / copy))

@@ -148,13 +148,12 @@ class Store:
 
     def screenshots(self) -> dict[str, dict]:
         "All screenshots by sha256, as annotations.json has them, with what other programs did meanwhile. Read, do not edit."
-        self._ledger.journal.catch_up()
-        return self._ledger.state.screenshots
+        with self._ledger.journal.mutex: return dict(self._ledger.journal.catch_up().screenshots)
 
     def annotations(self, screenshot: str | None = None, state: str | None = None) -> list[tuple[str, Annotation]]:
         "(screenshot, annotation) of one screenshot or of all, in one state or in all."
-        chosen = [screenshot] if screenshot else list(self.screenshots())
-        return [(sha, Annotation.from_json(a)) for sha in chosen for a in self._record(sha)["annotations"] if state in (None, a["state"])]
+        chosen = {screenshot: self._record(screenshot)} if screenshot else self.screenshots()
+        return [(sha, Annotation.from_json(a)) for sha, record in chosen.items() for a in record["annotations"] if state in (None, a["state"])]
 
     def crop_file(self, crop_sha256: str) -> Path: return self._ledger.pictures.crops / f"{crop_sha256}.png"
 
@@ -173,7 +172,8 @@ class Store:
     def known(self, file: Path | str) -> str | None:
         "The sha256 of the screenshot that this very file brought; None if it was never added or has changed. Reads nothing."
         path = Path(file).absolute()
-        record = self.screenshots().get(sha := self._ledger.state.files.get(str(path), ""))
+        state = self._ledger.journal.catch_up()
+        record = state.screenshots.get(sha := state.files.get(str(path), ""))
         if record is None or not path.is_file(): return None
         stat = path.stat()
         return sha if (record.get("source_size"), record.get("source_mtime_ns")) == (stat.st_size, stat.st_mtime_ns) else None
@@ -209,8 +209,8 @@ class Store:
         if screen_type: slots_of(screen_type)
         at = (confirmed_at or utc_now()) if screen_type else ""
         with self._ledger.journal.writing():
-            self._record(screenshot)
-            self._ledger.write(f"screen type {screen_type or 'unset'}", [_edit(screenshot, screen_type=screen_type, screen_type_confirmed_at=at)])
+            something = {"nothing_here": False, "done": False} if screen_type and self._record(screenshot)["nothing_here"] else {}
+            self._ledger.write(f"screen type {screen_type or 'unset'}", [_edit(screenshot, screen_type=screen_type, screen_type_confirmed_at=at, **something)])
 
     def set_done(self, screenshot: str, done: bool = True) -> None:
         "Whether a person is through with it."
@@ -341,7 +341,7 @@ class Store:
     # within
 
     def _record(self, screenshot: str) -> dict:
-        record = self.screenshots().get(screenshot)
+        record = self._ledger.journal.catch_up().screenshots.get(screenshot)
         if record is None: raise InputError(f"the store has no screenshot {screenshot[:12]}: add its file first")
         return record
 
