@@ -154,8 +154,7 @@ class Annotation:
     @classmethod
     def from_json(cls, record: dict) -> "Annotation":
         "Ignores fields it does not know."
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in record.items() if k in known} | {"bbox": Box(*record["bbox"])})
+        return cls(**{k: record[k] for k in cls.__dataclass_fields__.keys() & record.keys()} | {"bbox": Box(*record["bbox"])})
 
 def annotation_id(screenshot: str, bbox: Box, slot: str) -> str:
     "First 12 digits of the sha256 over screenshot, box and slot."
