@@ -11,7 +11,9 @@
     ├── HubError              the hub cannot do what was asked
     │   ├── NotFoundError     no such repository, file or revision
     │   ├── ConflictError     somebody committed in between
-    │   └── LockedError       another process holds the lock
+    │   ├── LockedError       another process holds the lock
+    │   ├── BusyError         the hub wants a pause, and says how long
+    │   └── FetchError        some files did not come, though they are there
     ├── ModelError            a model set that cannot be used: wrong digest, labels that do not fit the weights
     ├── TrainingError         a run that must not publish: too little data, too many missing files, no finished epoch
     │   └── GateError         a model worse than the served one
@@ -21,7 +23,7 @@ A message names the value, what was expected and the remedy.
 """
 
 __all__ = ["WarpError", "InputError", "ImageError", "BoxError", "SlotError", "VocabularyError", "PrivacyError", "StoreError", "HubError", "NotFoundError",
-           "ConflictError", "LockedError", "ModelError", "TrainingError", "GateError", "MissingExtra"]
+           "ConflictError", "LockedError", "BusyError", "FetchError", "ModelError", "TrainingError", "GateError", "MissingExtra"]
 
 
 class WarpError(Exception):
@@ -70,6 +72,22 @@ class ConflictError(HubError):
 
 class LockedError(HubError):
     "Another process holds the lock."
+
+
+class BusyError(HubError):
+    "The hub asks for fewer requests; nobody should come again before `retry_after_s` seconds have passed."
+
+    def __init__(self, message: str, retry_after_s: float):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class FetchError(HubError):
+    "Some files did not come, though they are there. What came is in place: `fetched`, a `hub.Fetched`; why the others did not, by path: `failed`."
+
+    def __init__(self, message: str, fetched: tuple, failed: dict[str, str]):
+        super().__init__(message)
+        self.fetched, self.failed = fetched, failed
 
 
 class ModelError(WarpError):

@@ -11,6 +11,7 @@ __all__ = ['LOCK_TIMEOUT_S', 'Entry', 'Add', 'Delete', 'Fetched', 'Hub', 'Memory
 
 # %% ../nbs/02_hub.ipynb #4a19366d
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -125,7 +126,7 @@ class MemoryHub:
         with self._lock:
             head = self.head(repo)
             _check_parent(repo, head, parent)
-            revision = _revision(head, [(p, b and hashlib.sha256(b).hexdigest()) for p, b in new.items()])
+            revision = _revision(head, [(p, None if b is None else hashlib.sha256(b).hexdigest()) for p, b in new.items()])
             files = {**self._files(repo), **new}
             self._states[repo, revision] = {p: b for p, b in files.items() if b is not None}
             self._heads[repo] = revision
@@ -284,9 +285,9 @@ class FolderHub:
 
 # %% ../nbs/02_hub.ipynb #969662db
 def open_hub(
-    address: str | Path,  # a folder's path
+    address: str | Path,  # a folder's path, hf:// or hf://datasets/<org>/<name>
 ) -> Hub:
     "The hub at that address. Raises `HubError` for an address that no hub of ours can serve."
-    if "://" in str(address):
-        raise HubError(f"{address} is not a folder: this version knows hubs in folders only; set WARP_HUB to a folder's path")
+    if str(address).startswith("hf://"): return importlib.import_module("warp.hfhub").HfHub.open(str(address))
+    if "://" in str(address): raise HubError(f"{address} is neither a folder nor hf://: set WARP_HUB to a folder's path or to hf://")
     return FolderHub(address)
