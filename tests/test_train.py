@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from warp.config import Config
 from warp.data.crops import make_crop
-from warp.errors import ImageError, ModelError, TrainingError
+from warp.errors import FetchError, ImageError, ModelError, TrainingError
 from warp.hub import Add, Delete, FolderHub, MemoryHub
 from warp.knowledge.vocabulary import Vocabulary
 from warp.match.model import IconModel, screen_input
@@ -354,12 +354,14 @@ def test_an_empty_hub_is_a_sentence(tmp_path):
     assert "nobody has confirmed" in job.train(MemoryHub(), Config(tmp_path, "memory"), tmp_path / "out", progress=False, force=True).skipped
 
 
-def test_missing_crops_stop_the_run(world, monkeypatch):
+@pytest.mark.parametrize("late", [False, True], ids=["missing", "late"])
+def test_missing_crops_stop_the_run(world, monkeypatch, late):
     hub, config, folder = world
     real = hub.fetch
     def forgetful(repo, paths, into, *args, **options):
         wanted = [p for p in paths if "/crops/" in p]
         found = real(repo, [p for p in paths if p not in wanted[:4]], into, *args, **options)
+        if late and wanted: raise FetchError("4 files did not come", found, dict.fromkeys(wanted[:4], "too slow"))
         return found._replace(missing=[*found.missing, *wanted[:4]])
     monkeypatch.setattr(hub, "fetch", forgetful)
     with pytest.raises(TrainingError, match="4 of 60 crops did not arrive"): run(world)

@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from ..config import Config, read_json, write_json
 from ..data.crops import SIDE, open_image
-from ..errors import ImageError, ModelError, TrainingError
+from ..errors import FetchError, ImageError, ModelError, TrainingError
 from ..hub import Hub
 from ..knowledge.anchors import build_anchors
 from ..knowledge.corrections import build_corrections
@@ -78,7 +78,8 @@ def fetch_crops(
 ) -> list[str]:  # those that did not come
     "Brings what is not there yet into `cache`. Raises `TrainingError` when too many are missing."
     wanted = [path for path in paths if not (cache / path).is_file()]
-    missing = hub.fetch(repo, wanted, cache, progress=progress).missing if wanted else []
+    try: missing = hub.fetch(repo, wanted, cache, progress=progress).missing if wanted else []
+    except FetchError as e: missing = [*e.fetched.missing, *e.failed]  # the others are in place
     if len(missing) > MOST_MISSING * len(paths):
         raise TrainingError(f"{len(missing)} of {len(paths)} crops did not arrive, at most {MOST_MISSING:.0%} may be missing (the first: {missing[0]}): "
                             "nothing is trained; look at the hub and run again")
