@@ -7,12 +7,25 @@ Modules:
 
 - `warp.cli`: One verb a step, each a thin skin over the function of that name.
 - `warp.config`: Where things lie on this machine, who this install is, and how a file is written so that a crash cannot tear it.
+- `warp.data.clients`: Takes over the training data of older clients, and says of every record what became of it and why.
 - `warp.data.crops`: Cuts an icon out of a screenshot, always in the same way, and names it by its pixels.
+- `warp.data.formats`: Boxes leave as COCO or YOLO and come back, and every single one is accounted for.
+- `warp.data.journal`: One durable line for each act: nothing acknowledged is lost, two programs share a folder, and everything can be taken back.
+- `warp.data.old`: Reads the training data folders of older clients in all their shapes, and mends what cannot be misunderstood.
+- `warp.data.pictures`: All pictures at hand, by name, by hash and by pixels; and whether a crop was cut from a place.
+- `warp.data.report`: A report whose counts must balance, and that never tells a ship's name.
 - `warp.data.store`: What a person confirmed on this machine: screenshots, boxes, names and crops, safe from crashes and from two programs at once.
 - `warp.data.sync`: How confirmed labels leave a machine: each once, none lost, and nothing that was not meant to.
 - `warp.demo`: A small universe of players, items and screenshots, drawn by code from one seed, in which the truth about every pixel is known.
-- `warp.desk.boxes`: A screenshot, a mouse and a list of names: where a person says what an icon is.
+- `warp.desk.boxes`: Draw a box, press a digit, type three letters, Enter: that is one icon. Sixty of them are a screenshot, and every step can be taken back.
+- `warp.desk.grid`: Five hundred icons side by side, each with the name it seems to have: a key says yes, another says no, and alike ones are answered together.
+- `warp.desk.lab`: One command puts the desks into a folder of yours and opens JupyterLab there.
+- `warp.desk.names`: A few letters in any order, or one digit, and the item has its name.
+- `warp.desk.page`: What every desk has: a head that says how far one is, keys that work, and messages that show, also when something went wrong.
+- `warp.desk.prelabel`: The boxes are there before anybody draws: a person looks, and says yes or no.
+- `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
+- `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
 - `warp.knowledge.anchors`: Learns from confirmed boxes where a panel keeps its slots, whatever size the player plays at.
 - `warp.knowledge.corrections`: What the OCR keeps misreading, learned from the people who put it right.
@@ -25,6 +38,7 @@ Modules:
 - `warp.match.model`: Turns sixty crops into sixty points in 30 ms and names each after the nearest point of its slot's gallery.
 - `warp.match.session`: What a person has just confirmed is the best picture of that item, on that person's screen.
 - `warp.match.templates`: Lays a crop over a clean picture of every item, all of them at once, and needs no training at all.
+- `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
@@ -32,7 +46,6 @@ Modules:
 - `warp.release.manifest`: Weights, labels and digests as one thing: which files belong together, whether they are intact, and which of two sets is newer.
 - `warp.release.publish`: From a trained folder to the hub in one commit, or not at all, and never a worse model than the one that is served.
 - `warp.release.update`: Asks the hub once a day for a newer release, and whatever happens on the way, a working set of models stays in use.
-- `warp.server`: What every player's app asks once a day: are you alive, and which models are current?
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
 - `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
