@@ -22,9 +22,9 @@ def own_home():
     told = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith(("WARP_", "HF_"))}
     with tempfile.TemporaryDirectory(prefix="warp-tests-", ignore_cleanup_errors=True) as home:
         os.environ["WARP_HOME"] = home
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ |= {"HF_HUB_OFFLINE": "1", "WARP_UPDATE_HOURS": "never"}
         yield Path(home)
-    for key in ("WARP_HOME", "HF_HUB_OFFLINE"): del os.environ[key]
+    for key in ("WARP_HOME", "HF_HUB_OFFLINE", "WARP_UPDATE_HOURS"): del os.environ[key]
     os.environ.update(told)
 
 

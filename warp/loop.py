@@ -149,7 +149,7 @@ def release(loop: Loop) -> str:
 
 def fetch(loop: Loop) -> str:
     config = loop.config(loop.world.newcomer)
-    first, again = (update(config, loop.hub, progress=True, every_h=0) for _ in range(2))
+    first, again = (update(config, loop.hub, progress=True, every_h=0, server="") for _ in range(2))
     return f"{first}; asked again: {again}"
 
 # %% ../nbs/89_loop.ipynb #211fc19f

@@ -31,6 +31,7 @@ from ..errors import InputError, MissingExtra, WarpError
 from ..knowledge.anchors import build_anchors, grid_of
 from ..knowledge.vocabulary import Vocabulary
 from ..records import SCREEN_TYPES
+from ..release.checks import watch
 
 # %% ../../nbs/80_desk.page.ipynb #26cf4b70
 try:
@@ -223,9 +224,10 @@ def sit_down(
     folder: Path | str | None = None,  # of screenshots; None: what the store has; "practice": the made world
     config: Config | None = None,  # None: from the environment
 ) -> Sitting:
-    "Opens what a desk works on. Raises `InputError` for a folder without pictures."
+    "Opens what a desk works on; beside it, the models are looked after as in any app. Raises `InputError` for a folder without pictures."
     config = config or Config.load()
     if folder == "practice": config, folder = practice_config(config), None
+    else: watch(config)  # a newer model suggests better names
     vocabulary, found = Vocabulary.load(config.host_dir), [] if folder is None else screenshots_in(folder)
     anchors = read_json((current_set(config.models) or config.home) / "community_anchors.json", {"entries": []})
     return Sitting(config, Store(config.training_data, vocabulary), vocabulary, anchors, found)
