@@ -24,10 +24,11 @@ def test_version(capsys):
     (["publish", "."], "run.json"),
     (["votes", "--hub", "s3://bucket"], "set WARP_HUB"),
     (["update", "--rollback"], "nothing to go back to"),
+    (["sync"], "put a token into"),
 ])
 def test_errors_are_one_line(words, remedy, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WARP_HUB", str(tmp_path / "hub"))
+    monkeypatch.setenv("WARP_HUB", "hf://" if words == ["sync"] else str(tmp_path / "hub"))
     assert main([*words, "--home", str(tmp_path / "home")]) == 1
     said = capsys.readouterr()
     assert said.err.startswith("warp: ") and remedy in said.err and "Traceback" not in said.err

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import __version__
 from .config import Config
-from .errors import MissingExtra, WarpError
+from .errors import HubError, MissingExtra, WarpError
 from .hub import Hub, open_hub
 
 # %% ../nbs/94_cli.ipynb #fb6dfdcb
@@ -67,12 +67,15 @@ def export(args: argparse.Namespace) -> None:
         print(write_coco(store, args.target, images=args.images) if args.target.suffix == ".json" else write_yolo(store, args.target))
 
 def sync(args: argparse.Namespace) -> None:
-    "Send what was confirmed on this machine to the hub."
+    "Send what was confirmed on this machine: through the server, or straight to a hub."
     from warp.data.sync import sync
+    from warp.data.worker import find_way
     from warp.knowledge.anchors import grid_of
-    config, hub = _places(args)
+    config = Config.load(args.home, args.hub, args.host)
+    way = open_hub(config.hub) if args.hub else find_way(config)
+    if way is None: raise HubError(f"nothing may be written to {config.hub} without a token: set WARP_SERVER to the community's server, or put a token into {config.token_file}")
     with _store(args) as store:
-        print(sync(store, hub, config, share_screens=args.share_screens, grids=grid_of))
+        print(sync(store, way, config, share_screens=args.share_screens, grids=grid_of))
 
 def votes(args: argparse.Namespace) -> None:
     "Show what the community believes: how many crops, how many votes, what is disputed."
