@@ -13,11 +13,13 @@ from warp.config import Config
 from warp.data.crops import cut_crop, make_crop, open_image
 from warp.data.store import Store, Word
 from warp.demo import World
-from warp.desk.boxes import (
-    PAUSE_S, Act, BoxDesk, History, Mark, Sheet, Surface, as_bbox, caption, card_html, clipped, faults, in_reading_order, look_of, marks_of, new_number,
-    next_open, offers_html, open_desk, palette, places, queue_of, slot_colour, slot_keys, taken_over)
+from warp.desk.boxes import BoxDesk, Surface, card_html, offers_html, open_desk
+from warp.desk.marks import (
+    PAUSE_S, Act, History, Mark, as_bbox, caption, clipped, faults, in_reading_order, look_of, marks_of, new_number, next_open, palette, places, slot_colour,
+    slot_keys, taken_over)
 from warp.desk.names import Suggestion
 from warp.desk.page import Sitting
+from warp.desk.sheet import Sheet, queue_of
 from warp.errors import InputError, StoreError
 from warp.knowledge.vocabulary import Vocabulary
 from warp.read.boxes import Proposal
@@ -62,11 +64,11 @@ def sit(store: Store, home: Path, *pictures: bytes, anchors: dict | None = None,
 
 def draw(desk: BoxDesk, slot: str, name: str = "", x: int = 10, y: int = 10, width: int = 46, height: int = 56) -> Mark:
     "What the surface tells when a box is drawn, and what the field tells when it is named."
-    desk.set_slot(slot)
+    desk.answers.set_slot(slot)
     desk.boxes.bboxes = [*desk.boxes.bboxes, dict(x=x, y=y, width=width, height=height, label=desk.boxes.label, page=desk.boxes.page)]
     if name: desk.field.value = name
     drawn = desk.mark
-    desk.choose(None)
+    desk.board.choose(None)
     return drawn
 
 
@@ -206,7 +208,7 @@ def test_submit_stores_crop_and_record_and_goes_on(desk, store):
     crop = make_crop(cut_crop(open_image(picture(0)), Box(100, 50, 46, 56)))
     assert known["Deflector"].crop_sha256 == crop.sha256 and store.crop_file(crop.sha256).read_bytes() == crop.png
     assert desk.screenshot != first and desk.boxes.bboxes == [] and desk.boxes.selected_index == -1
-    assert store.screenshots()[first]["done"] and "2 confirmed" in desk.message and desk.suggester.followed == [first]
+    assert store.screenshots()[first]["done"] and "2 confirmed" in desk.message and desk.namer.suggester.followed == [first]
 
 
 def test_all_or_nothing_and_the_first_fault_is_selected(desk, store):
@@ -214,20 +216,20 @@ def test_all_or_nothing_and_the_first_fault_is_selected(desk, store):
     lacking = draw(desk, "Shield", x=100)
     draw(desk, "Engines", x=200)
     desk.page.press("Ctrl+Enter")
-    assert said(store, desk.screenshot) == [] and len(desk.boxes.bboxes) == 3 and desk.selected == lacking.number
+    assert said(store, desk.screenshot) == [] and len(desk.boxes.bboxes) == 3 and desk.board.selected == lacking.number
     assert "Shield 1: it has no name yet" in desk.message and "Engines 1" in desk.message and desk.page.messages.outputs[0]["name"] == "stderr"
 
 
 def test_a_name_that_the_slot_does_not_know_is_refused_at_once(desk, store):
     drawn = draw(desk, "Shield")
-    desk.choose(drawn.number)
+    desk.board.choose(drawn.number)
     desk.field.value = "Enterprise"
     assert desk.mark.name == "" and "'Enterprise' is not a name" in desk.message
 
 
 def test_a_ships_own_name_is_refused_and_told_without_the_text(desk, store):
     drawn = draw(desk, "Ship Type", width=200)
-    desk.choose(drawn.number)
+    desk.board.choose(drawn.number)
     desk.field.value = "U.S.S. Terra Incognita"
     assert desk.mark.name == "" and "own name" in desk.message and "Terra" not in desk.message
     assert "Terra" not in (store.folder / "annotations.journal.jsonl").read_text(encoding="utf-8")
@@ -235,8 +237,8 @@ def test_a_ships_own_name_is_refused_and_told_without_the_text(desk, store):
 
 def test_a_ship_name_keeps_no_name_of_another_slot(desk, store):
     drawn = draw(desk, "Deflector", DEFLECTOR)
-    desk.choose(drawn.number)
-    desk.set_slot("Ship Name")
+    desk.board.choose(drawn.number)
+    desk.answers.set_slot("Ship Name")
     assert (desk.mark.name, desk.mark.ml_name, desk.field.disabled) == ("", "", True)
     here = desk.screenshot
     desk.page.press("Ctrl+Enter")
@@ -270,7 +272,7 @@ def test_what_a_program_had_read_stays_with_a_renamed_box(store, tmp_path):
     sha = store.add(picture(0), "0.png")
     store.confirm(sha, Box(10, 10, 146, 16), "Ship Tier", "T6", ml_name="T8", ml_score=0.5)
     desk = sit(store, tmp_path, picture(0))
-    desk.choose(desk.sheet.marks[0].number)
+    desk.board.choose(desk.sheet.marks[0].number)
     desk.field.value = "T6-X"
     desk.page.press("Ctrl+Enter")
     (_, kept), = store.annotations(sha)
@@ -278,7 +280,7 @@ def test_what_a_program_had_read_stays_with_a_renamed_box(store, tmp_path):
 
 
 def test_later_says_nothing_and_keeps_the_draft(desk, store):
-    first, second = desk.queue
+    first, second = desk.queue.entries
     draw(desk, "Deflector", DEFLECTOR)
     desk.page.press("Space")
     assert said(store, first) == [] and said(store, first, "pending") == [("Deflector", DEFLECTOR)] and desk.screenshot == second
@@ -295,40 +297,42 @@ def test_an_empty_page_is_not_submitted_by_accident(desk, store):
     desk.page.press("Ctrl+Enter")
     assert "nothing is said" in desk.message and not any(r["done"] for r in store.screenshots().values())
     desk.page.press("Shift+n")
-    record = store.screenshots()[desk.queue[0]]
-    assert record["done"] and record["nothing_here"] and desk.screenshot == desk.queue[1]
+    record = store.screenshots()[desk.queue.entries[0]]
+    assert record["done"] and record["nothing_here"] and desk.screenshot == desk.queue.entries[1]
     draw(desk, "Deflector", DEFLECTOR)
     desk.page.press("Shift+n")
-    assert "remove them" in desk.message and desk.screenshot == desk.queue[1]
+    assert "remove them" in desk.message and desk.screenshot == desk.queue.entries[1]
 
 
 def test_the_names_follow_the_selected_box(desk):
     deflector, tier = draw(desk, "Deflector"), draw(desk, "Ship Tier", x=100, width=150)
-    assert desk.field.disabled and desk.offered == []
-    desk.choose(deflector.number)
+    assert desk.field.disabled and desk.board.card.offered == []
+    desk.board.choose(deflector.number)
     assert not desk.field.disabled and DEFLECTOR in desk.field.names and desk.field.names[-2:] == ["__empty__", "__inactive__"]
     assert [s["name"] for s in desk.field.suggestions] == [DEFLECTOR, "__empty__"]
     desk.field.value = DEFLECTOR
     assert desk.mark.name == DEFLECTOR and (desk.mark.ml_name, desk.mark.ml_score) == (DEFLECTOR, 0.9)
     desk.boxes._handle_custom_msg({"type": "chosen", "number": deflector.number, "page": desk.boxes.page - 1}, [])
     desk.boxes._handle_custom_msg({"type": "chosen", "number": tier.number, "page": desk.boxes.page}, [])
-    assert desk.selected == tier.number and desk.field.value == "" and set(desk.field.names) == VOCABULARY.names("Ship Tier") and desk.field.suggestions == []
+    assert desk.board.selected == tier.number and desk.field.value == "" and desk.field.suggestions == []
+    assert set(desk.field.names) == VOCABULARY.names("Ship Tier")
 
 
 def test_nothing_is_asked_while_a_box_is_being_drawn(desk):
-    asked = len(desk.suggester.asked)
+    asked = len(desk.namer.suggester.asked)
     start = dict(x=10, y=10, width=0, height=0, label="", page=desk.boxes.page)
     desk.boxes.bboxes = [start]
     desk.boxes.selected_index = 0
-    assert desk.sheet.marks == () and len(desk.suggester.asked) == asked and desk.boxes.bboxes == [start], "the surface was answered in the middle of a drag"
+    assert desk.sheet.marks == () and len(desk.namer.suggester.asked) == asked
+    assert desk.boxes.bboxes == [start], "the surface was answered in the middle of a drag"
 
 
 def test_a_key_relabels_the_selected_box_at_once(desk):
     drawn = draw(desk, "Deflector", DEFLECTOR)
-    desk.choose(drawn.number)
+    desk.board.choose(drawn.number)
     desk.page.press(slot_keys("SPACE_EQ")["Shield"])
     assert (desk.mark.slot, desk.mark.name, desk.slots.current) == ("Shield", "", "Shield") and desk.boxes.bboxes[0]["label"] == caption("Shield", "unnamed")
-    desk.choose(None)
+    desk.board.choose(None)
     desk.page.press("1")
     assert desk.slots.current == "Devices" and desk.sheet.marks[0].slot == "Shield" and desk.boxes.label == caption("Devices", "unnamed")
     desk.page.press("Shift+0")  # no such slot on this screen
@@ -371,7 +375,7 @@ def test_a_guess_that_was_taken_and_removed_does_not_come_back(store, tmp_path):
     store.propose(sha, [Word(Box(10, 10, 46, 56), "Deflector"), Word(Box(80, 10, 46, 56), "Shield")])
     desk = sit(store, tmp_path, picture(0), Deflector=DEFLECTOR)
     for key in ("n", "Enter", "p", "Escape"): desk.page.press(key)
-    desk.remove(desk.sheet.marks[0].number)
+    desk.answers.remove(desk.sheet.marks[0].number)
     assert store.annotations(sha, "pending") == [] and said(store, sha, "candidate") == [("Shield", "")]
     desk.page.press("Ctrl+z")
     assert said(store, sha, "pending") == [("Deflector", DEFLECTOR)] and [m.state for m in desk.sheet.marks] == ["pending", "candidate"]
@@ -383,9 +387,9 @@ def test_a_guess_that_was_taken_and_removed_does_not_come_back(store, tmp_path):
 
 def test_enter_without_a_suggestion_asks_for_a_name(desk):
     drawn = draw(desk, "Engines")
-    desk.choose(drawn.number)
+    desk.board.choose(drawn.number)
     desk.page.press("Enter")
-    assert desk.mark.unnamed and desk.selected == drawn.number
+    assert desk.mark.unnamed and desk.board.selected == drawn.number
 
 
 def test_a_guess_that_is_moved_or_relabelled_takes_its_place(store, tmp_path):
@@ -393,15 +397,15 @@ def test_a_guess_that_is_moved_or_relabelled_takes_its_place(store, tmp_path):
     store.set_screen_type(sha, "SPACE_EQ")
     guess, = store.propose(sha, [Word(Box(10, 10, 46, 56), "Deflector", ml_name=DEFLECTOR, ml_score=.7)])
     desk = sit(store, tmp_path, picture(0), Shield=SHIELD)
-    desk.choose(desk.sheet.marks[0].number)
-    desk.set_slot("Shield")
+    desk.board.choose(desk.sheet.marks[0].number)
+    desk.answers.set_slot("Shield")
     desk.page.press("Enter")
     desk.page.press("Ctrl+Enter")
     assert said(store, sha) == [("Shield", SHIELD)] and said(store, sha, "candidate", "pending") == []
 
 
 def test_undo_and_redo_across_screenshots(desk, store):
-    first, second = desk.queue
+    first, second = desk.queue.entries
     draw(desk, "Deflector", DEFLECTOR)
     desk.page.press("Ctrl+Enter")
     draw(desk, "Shield", SHIELD, 200)
@@ -524,9 +528,9 @@ def test_a_program_looks_once_and_the_desk_goes_on(store, tmp_path, monkeypatch)
     def find(still, sha, anchors) -> list[Proposal]:
         looked.append((sha, still.image(sha).size))
         return [Proposal("Deflector", 0, Box(10, 10, 46, 56), .9)]
-    monkeypatch.setattr("warp.desk.boxes.find_boxes", find)
+    monkeypatch.setattr("warp.desk.sheet.find_boxes", find)
     desk = sit(store, tmp_path, picture(0), picture(90), Deflector=DEFLECTOR)
-    first, second = desk.queue
+    first, second = desk.queue.entries
     assert said(store, first, "candidate") == [("Deflector", "")] and [look_of(m) for m in desk.sheet.marks] == ["guess"]
     for key in ("n", "Delete", "Space", "PageUp"): desk.page.press(key)
     desk.settle()
@@ -565,6 +569,11 @@ class Sitter(Hand):
     def click(self, box: Box) -> None: self.page.mouse.click(*self.at(box.x + box.width / 2, box.y + box.height / 2))
 
     def cross(self, box: Box) -> None:
+        "Clicks the cross of a box once it lies there: choosing a box may have scrolled the page."
+        self.at(box.right, box.y)
+        self.page.wait_for_function("""([picture, x, y]) => {
+            const img = document.querySelector(picture), shown = img.getBoundingClientRect(), scale = shown.width / img.naturalWidth;
+            return document.elementFromPoint(shown.x + x * scale - 5, shown.y + y * scale - 8)?.matches("rect.clickable") }""", arg=[self.PICTURE, box.right, box.y])
         x, y = self.at(box.right, box.y)
         self.page.mouse.click(x - 5, y - 8)
 
@@ -677,10 +686,13 @@ def test_a_person_draws_names_submits_undoes_and_comes_back_after_a_crash(browse
         # a draft that was never submitted, and a kernel that dies
         theirs = next(t for t in two.truth if slot_named(t.slot).kind == "icon" and not t.name.startswith("__"))
         page.wait_for_selector(hand.BOX, timeout=60_000)
+        guesses = len(store.annotations(second, "candidate"))
+        hand.boxes(guesses)
         hand.click(theirs.bbox)
         hand.card("a guess")
         hand.cross(theirs.bbox)
         hand.card("No box selected")
+        hand.boxes(guesses - 1)  # a removed box fades, and catches the mouse until it is gone
         hand.name(theirs.slot, slot_keys("GROUND_EQ")[theirs.slot], theirs.bbox, theirs.name)
         restart_kernel(lab)
         page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=90_000)

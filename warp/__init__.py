@@ -16,14 +16,17 @@ Modules:
 - `warp.data.report`: A report whose counts must balance, and that never tells a ship's name.
 - `warp.data.store`: What a person confirmed on this machine: screenshots, boxes, names and crops, safe from crashes and from two programs at once.
 - `warp.data.sync`: How confirmed labels leave a machine: each once, none lost, and nothing that was not meant to.
+- `warp.data.worker`: While somebody labels, a quiet thread sees to it that the labels leave, and nobody ever waits for it.
 - `warp.demo`: A small universe of players, items and screenshots, drawn by code from one seed, in which the truth about every pixel is known.
 - `warp.desk.boxes`: Draw a box, press a digit, type three letters, Enter: that is one icon. Sixty of them are a screenshot, and every step can be taken back.
 - `warp.desk.grid`: Five hundred icons side by side, each with the name it seems to have: a key says yes, another says no, and alike ones are answered together.
 - `warp.desk.lab`: One command puts the desks into a folder of yours and opens JupyterLab there.
+- `warp.desk.marks`: A page of boxes is a value: it is read in order, checked as a whole, and taken back by keeping the one before.
 - `warp.desk.names`: A few letters in any order, or one digit, and the item has its name.
 - `warp.desk.page`: What every desk has: a head that says how far one is, keys that work, and messages that show, also when something went wrong.
 - `warp.desk.prelabel`: The boxes are there before anybody draws: a person looks, and says yes or no.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
+- `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
@@ -43,9 +46,10 @@ Modules:
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
 - `warp.records`: The nouns of the whole package: what a box, a slot, an annotation, a vote, a match and a release are.
+- `warp.release.checks`: The models stay new by themselves; nobody waits for it, and nobody is bothered when it fails.
 - `warp.release.manifest`: Weights, labels and digests as one thing: which files belong together, whether they are intact, and which of two sets is newer.
 - `warp.release.publish`: From a trained folder to the hub in one commit, or not at all, and never a worse model than the one that is served.
-- `warp.release.update`: Asks the hub once a day for a newer release, and whatever happens on the way, a working set of models stays in use.
+- `warp.release.update`: Asks once a day for a newer release, and whatever happens on the way, a working set of models stays in use.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
 - `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
