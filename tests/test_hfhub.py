@@ -578,3 +578,17 @@ def test_many_threads_share_one_hub(there, hub):
     for thread in threads: thread.start()
     for thread in threads: thread.join(30)
     assert len(said) == 8 and sorted(commits(there)) == [str(i) for i in range(8)]
+
+
+def test_another_programs_client_does_not_push_ours_out(tmp_path):
+    "Whoever sets a client of his own in this process keeps it until our next call, and our calls stay bounded."
+    import huggingface_hub
+    from huggingface_hub.utils import httpx
+    with LoopbackHub() as there:
+        there.create(REPO, {"a.txt": b"a"})
+        hub = HfHub(endpoint=there.url, token=TOKEN)
+        assert hub.read(REPO, "a.txt") == b"a"
+        huggingface_hub.set_client_factory(lambda: httpx.Client(follow_redirects=True))
+        there.order("POST .*/commit/", "status", code=429, headers={"Retry-After": "900"})
+        with pytest.raises(BusyError) as caught: hub.commit(REPO, [Add("b.txt", b"b")], "more")
+        assert 800 < caught.value.retry_after_s <= 900

@@ -22,6 +22,7 @@ def relative(path: Path) -> str: return path.relative_to(NBS).as_posix()
 @pytest.mark.parametrize("nb", SOURCES, ids=relative)
 def test_notebook(nb, tmp_path, monkeypatch):
     monkeypatch.setenv("WARP_HOME", str(tmp_path))
+    monkeypatch.delenv("WARP_UPDATE_HOURS")  # a lesson shows what a reader would see
     handler = signal.getsignal(signal.SIGINT)  # nbdev puts in one that ends the process
     environment = dict(os.environ)
     try: ok, _ = run_nb(nb, skip_flags=FLAGS, basepath=ROOT)

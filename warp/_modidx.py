@@ -986,6 +986,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'warp.hfhub._passing': ('hfhub.html#_passing', 'warp/hfhub.py'),
                             'warp.hfhub._places': ('hfhub.html#_places', 'warp/hfhub.py'),
                             'warp.hfhub._same': ('hfhub.html#_same', 'warp/hfhub.py'),
+                            'warp.hfhub._watched': ('hfhub.html#_watched', 'warp/hfhub.py'),
                             'warp.hfhub.find_token': ('hfhub.html#find_token', 'warp/hfhub.py'),
                             'warp.hfhub.redacted': ('hfhub.html#redacted', 'warp/hfhub.py')},
             'warp.hub': { 'warp.hub.Add': ('hub.html#add', 'warp/hub.py'),

@@ -239,27 +239,35 @@ class _Library(NamedTuple):
     "What we use of huggingface_hub, loaded."
     hub: Any  # the package
     utils: Any
-    timed: Any  # `_Timed` as the client wants it
+    client: type  # `_Watched` as a client
+    timed: type  # `_Timed` as the client wants it
 
 _LOADED: list[_Library] = []
 _LOADING = threading.Lock()
 _HERE = ("127.0.0.1", "localhost", "::1")
 
 def _library() -> _Library:
-    "huggingface_hub, with our watch put into its client."
+    "huggingface_hub, loaded once."
     with _LOADING:
         if not _LOADED: _LOADED.append(_load())
         return _LOADED[0]
+
+def _watched() -> _Library:
+    "huggingface_hub with our watch in its client: put there at first, and again where another program has put a client of its own since."
+    library = _library()
+    with _LOADING:
+        if not isinstance(library.utils.get_session(), library.client):
+            library.hub.set_client_factory(lambda: library.client(event_hooks={"request": [_greet]}, follow_redirects=True, timeout=None))
+    return library
 
 def _load() -> _Library:
     import huggingface_hub
     from huggingface_hub import utils
     client = type("WatchedClient", (_Watched, utils.httpx.Client), {})
-    huggingface_hub.set_client_factory(lambda: client(event_hooks={"request": [_greet]}, follow_redirects=True, timeout=None))
     http = utils.httpx.__name__
     for name in ("huggingface_hub.utils._http", "huggingface_hub._commit_api", http, f"{http.replace('x', 'core', 1)}.http11"):
         logging.getLogger(name).addFilter(_Discreet())
-    return _Library(huggingface_hub, utils, type("TimedStream", (_Timed, utils.httpx.SyncByteStream), {}))
+    return _Library(huggingface_hub, utils, client, type("TimedStream", (_Timed, utils.httpx.SyncByteStream), {}))
 
 def _greet(request: Any) -> None:
     "What the library does before each request: an id for the hub's operators, and no network where it is switched to offline."
@@ -467,7 +475,7 @@ class HfHub:
 
     def _api(self) -> Any:
         from warp import __version__
-        return _library().hub.HfApi(endpoint=self.endpoint, token=self._token or False, library_name="sets-warp", library_version=__version__)
+        return _watched().hub.HfApi(endpoint=self.endpoint, token=self._token or False, library_name="sets-warp", library_version=__version__)
 
     def _headers(self) -> dict[str, str]:
         from warp import __version__
@@ -499,7 +507,7 @@ class HfHub:
 
     def _file(self, call: _Call, repo: str, path: str, revision: str, headers: dict[str, str], out: BinaryIO) -> None:
         "Brings one file within its call; raises `_Absent`, `_Stuck`, or what would happen to every other file too."
-        library, before = _library(), _CALL.set(call)
+        library, before = _watched(), _CALL.set(call)
         try: call.until_it_works(lambda: _download(self._url(repo, path, revision), headers, out))
         except library.utils.EntryNotFoundError: raise _Absent(f"{repo} has no file {path}") from None
         except BusyError: raise
