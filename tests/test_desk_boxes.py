@@ -566,16 +566,17 @@ class Sitter(Hand):
     def cursor_in_field(self) -> None: self.page.wait_for_function("document.activeElement.classList.contains('warp-names-input')", timeout=30_000)
     def cursor_on_picture(self) -> None: self.page.wait_for_function("document.activeElement.classList.contains('wrapper')", timeout=30_000)
 
-    def click(self, box: Box) -> None: self.page.mouse.click(*self.at(box.x + box.width / 2, box.y + box.height / 2))
+    def part(self, box: Box, kind: str):
+        "The outline (movable) or the cross (clickable) of the box that lies there: an element, so that the click waits until it lies still and hits it."
+        return self.page.evaluate_handle("""([picture, x, y, kind]) => {
+            const svg = document.querySelector(".warp-boxes-canvas .image svg"), scale = document.querySelector(picture).naturalWidth / svg.clientWidth;
+            const far = g => { const r = g.querySelector("rect.movable"); return Math.abs(r.x.baseVal.value * scale - x) + Math.abs(r.y.baseVal.value * scale - y) };
+            return [...svg.querySelectorAll("g")].filter(g => g.querySelector("rect.movable")).sort((a, b) => far(a) - far(b))[0].querySelector(`rect.${kind}`) }""",
+            [self.PICTURE, box.x, box.y, kind]).as_element()
 
-    def cross(self, box: Box) -> None:
-        "Clicks the cross of a box once it lies there: choosing a box may have scrolled the page."
-        self.at(box.right, box.y)
-        self.page.wait_for_function("""([picture, x, y]) => {
-            const img = document.querySelector(picture), shown = img.getBoundingClientRect(), scale = shown.width / img.naturalWidth;
-            return document.elementFromPoint(shown.x + x * scale - 5, shown.y + y * scale - 8)?.matches("rect.clickable") }""", arg=[self.PICTURE, box.right, box.y])
-        x, y = self.at(box.right, box.y)
-        self.page.mouse.click(x - 5, y - 8)
+    def click(self, box: Box) -> None: self.part(box, "movable").click()
+    def cross(self, box: Box) -> None: self.part(box, "clickable").click()
+    def choose_none(self) -> None: self.page.mouse.click(*self.at(5, 5))
 
     def name(self, slot: str, key: str, box: Box, name: str) -> None:
         "Draws a box and names it, without the mouse but for the drawing."
@@ -685,7 +686,7 @@ def test_a_person_draws_names_submits_undoes_and_comes_back_after_a_crash(browse
         assert crops_are_right(store, first) == confirmed
         # a draft that was never submitted, and a kernel that dies
         theirs = next(t for t in two.truth if slot_named(t.slot).kind == "icon" and not t.name.startswith("__"))
-        page.wait_for_selector(hand.BOX, timeout=60_000)
+        hand.card("for you")  # a program has looked by now
         guesses = len(store.annotations(second, "candidate"))
         hand.boxes(guesses)
         hand.click(theirs.bbox)
@@ -703,7 +704,7 @@ def test_a_person_draws_names_submits_undoes_and_comes_back_after_a_crash(browse
         page.wait_for_function(f"[...document.querySelectorAll('{hand.BOX}')].filter(r => !r.style.stroke.startsWith('rgba')).length === 1", timeout=60_000)
         page.locator(".warp-desk").scroll_into_view_if_needed()
         keep("6-after-a-crash")
-        hand.click(Box(4, 4, 2, 2))
+        hand.choose_none()
         hand.press("Control+Enter")
         hand.says("1 confirmed")
         assert crops_are_right(store, second) == [(theirs.slot, theirs.name)]
