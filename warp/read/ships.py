@@ -8,16 +8,20 @@ From the ship follows how many places of each slot it has. A player's own name f
 
 # %% auto #0
 __all__ = ['TIERS', 'LIKE_ENOUGH', 'MARGIN', 'MOST_SHARED', 'Ship', 'ships', 'folded', 'snap_tier', 'Found', 'find_ship',
-           'places_on']
+           'SeenShip', 'split_tier', 'ship_on', 'places_on']
 
 # %% ../../nbs/42_read.ships.ipynb #ef49ba33
 import json
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from ..knowledge.corrections import nearest_tier
+from ..knowledge.corrections import apply_correction, nearest_tier
+from ..privacy import has_registry_prefix
+from .text import Line
+from ..records import Box
 
 # %% ../../nbs/42_read.ships.ipynb #50b584a2
 class Ship(NamedTuple):
@@ -96,6 +100,45 @@ def find_ship(
     near = process.extract(folded(text), index.texts, scorer=fuzz.ratio, limit=12, score_cutoff=LIKE_ENOUGH)
     pages = dict.fromkeys(page for _, score, at in near if score >= near[0][1] - MARGIN for page in index.pages[at])
     return Found(tuple(pages), near[0][1] / 100) if 0 < len(pages) <= MOST_SHARED else None
+
+# %% ../../nbs/42_read.ships.ipynb #e863e881
+class SeenShip(NamedTuple):
+    "A ship on a screenshot."
+    text: str  # its type, as it was read and put right
+    tier: str  # one of TIERS; empty: none was read
+    found: Found  # which ships that names
+    bbox: Box  # of the line
+
+    def __str__(self) -> str:
+        return f"{' or '.join(self.found.pages)}{f' [{self.tier}]' if self.tier else ''}"
+
+_BRACKET = re.compile(r"^(.*?)\s*[\[({|]\s*([T7][^\s]*(?:\s?-\s?\S+)?)\s*$|^(.*?)\s+([T7][1-6BGSZ8](?:\s?-\s?\S+)?[\])}]?)\s*$")
+
+def split_tier(
+    text: str,  # "Equinox Pilot Scout Ship [T6-X]"
+) -> tuple[str, str]:  # type, and what stands behind it in brackets; either may be empty
+    "Takes a line apart at its tier."
+    parts = _BRACKET.match(text)
+    kind, tier = (parts[1], parts[2]) if parts and parts[2] else (parts[3], parts[4]) if parts else (text, "")
+    return (kind, tier) if snap_tier(tier) else (text, "")
+
+def _readings(lines: Sequence[Line]) -> Iterator[tuple[str, Box]]:
+    lines = [line for line in lines if not has_registry_prefix(line.text)]
+    for line in lines: yield line.text, line.bbox
+    for first, second in zip(lines, lines[1:]):
+        if 0 < second.bbox.y - first.bbox.y < 2 * first.bbox.height: yield f"{first.text} {second.text}", first.bbox
+
+def ship_on(
+    lines: Sequence[Line],  # of the panel's head, from top to bottom
+    corrections: dict[str, str] | None = None,  # ship_type_corrections.json
+) -> SeenShip | None:
+    "The ship whose type stands among the lines."
+    seen = []
+    for text, bbox in _readings(lines):
+        kind, tier = split_tier(text)
+        kind, tier = apply_correction(kind, corrections or {}), snap_tier(apply_correction(tier, corrections or {}))
+        if found := find_ship(kind, tier): seen.append(SeenShip(kind, tier, found, bbox))
+    return max(seen, key=lambda ship: (bool(ship.tier), ship.found.score), default=None)
 
 # %% ../../nbs/42_read.ships.ipynb #15efb690
 _PLACES = {"Fore Weapons": "fore", "Aft Weapons": "aft", "Experimental": "experimental", "Sec-Def": "secdeflector", "Devices": "devices", "Hangars": "hangars",
