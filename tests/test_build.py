@@ -8,9 +8,12 @@ import pytest
 from PIL import Image
 
 from warp.config import Config
+from warp.demo import World
 from warp.errors import ImageError, InputError, ModelError, SlotError
 from warp.knowledge.vocabulary import Vocabulary
 from warp.read.build import HOST_KEYS, Build, Reader, ReadSlot, Seen, decide_rows, draw_places, host_file, merge_builds, names_of, read_build, seats_of
+from warp.read.ships import ship_named, ship_on
+from warp.read.text import Line, read_lines
 from warp.records import ICON_SLOTS, SLOTS, Box, Match
 
 
@@ -161,3 +164,37 @@ def test_bad_input_is_refused(tmp_path):
 def test_a_person_may_say_what_the_screen_is():
     build = reader(Match(None, 0.1, "screens")).read(Image.new("RGB", (640, 360)), screen_type="TRAITS")
     assert build.shots[0].screen == Match("TRAITS", 1.0, "person")
+
+
+def test_a_known_ship_goes_into_the_file_and_counts_its_places():
+    ship = ship_named("Achilles Miracle Worker Heavy Destroyer [T6-X2]")
+    build = Build((place("Devices", 0), place("Aft Weapons", 0), place("Aft Weapons", 1), place("Aft Weapons", 2)), (), (), ship)
+    space = build.to_json()["space"]
+    assert (space["ship"], space["tier"]) == ("Achilles Miracle Worker Heavy Destroyer", "T6-X2")
+    assert space["devices"][1:] == ["", "", "", "", None] and space["sec_def"] == [None], "five devices, and no secondary deflector"
+    assert len(build.doubts) == 1 and "Aft Weapons: 3" in build.doubts[0] and build.doubts[0] in str(build)
+    assert "Ship Type,1,Achilles" in build.to_csv()
+
+
+def test_the_surer_ship_of_several_screenshots_wins():
+    shared, sure = ship_on([Line("Fleet Avenger Battlecruiser", .9, Box(0, 0, 99, 20))]), ship_named("Fleet Avenger Battlecruiser [T6]")
+    assert len(shared.found.pages) == 2 and "ship" not in host_file([place("Shield")], shared)["space"]
+    for order in ((shared, sure), (sure, shared)): assert merge_builds(Build(ship=s) for s in order).ship == sure
+    assert merge_builds([Build(), Build(ship=shared)]).ship == shared
+
+
+@pytest.fixture(scope="module")
+def made():
+    world = World.make()
+    return world.shot(world.newcomer, "SPACE_EQ").render()
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.6])
+def test_a_ship_is_read_at_any_scale_and_its_own_name_is_nowhere(made, scale):
+    truth = {t.slot: t for t in made.truth if t.slot.startswith("Ship")}
+    img = made.image.resize((round(made.image.width * scale), round(made.image.height * scale)), Image.Resampling.BICUBIC)
+    head = truth["Ship Name"].bbox
+    piece = Box(max(0, round((head.x - 40) * scale)), max(0, round((head.y - 30) * scale)), round(500 * scale), round(110 * scale))
+    seen = ship_on(read_lines(img, piece))
+    assert (seen.found.ship.texts[0], seen.tier) == (truth["Ship Type"].name, truth["Ship Tier"].name)
+    assert "U.S.S" not in repr(seen)

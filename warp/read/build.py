@@ -14,6 +14,7 @@ __all__ = ['HOST_KEYS', 'SEATS', 'PROFESSIONS', 'SURE', 'LIKELY', 'ReadSlot', 'd
 # %% ../../nbs/44_read.build.ipynb #3ed5c168
 import csv
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
@@ -26,9 +27,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..config import Config, current_set, read_json, write_atomic, write_json
 from ..data.crops import crops_array, open_image
-from ..errors import InputError, ModelError
+from ..errors import InputError, ModelError, WarpError
 from ..knowledge.vocabulary import Vocabulary
 from .boxes import Proposal, find_places, likely_panels, panels_on, type_of
+from .ships import SeenShip, places_on, ship_on
+from .text import Line, has_reader, read_lines
 from ..records import SLOTS, VIRTUAL_NAMES, Box, Match, slots_of
 
 # %% ../../nbs/44_read.build.ipynb #2f046ccc
@@ -106,13 +109,14 @@ def names_of(places: Iterable[ReadSlot]) -> dict[str, list[str]]:
         names[place.slot_index] = place.name
     return named
 
-def _host_lists(places: list[ReadSlot]) -> dict[str, dict]:
+def _host_lists(places: list[ReadSlot], counts: dict[str, int]) -> dict[str, dict]:
     "Equipment and traits. Of a panel of which something was seen every list is written, so that what is missing on the picture is missing in the file."
     named, sections = names_of(places), {"space": {}, "ground": {}}
     seen = {(HOST_KEYS[slot][0], SLOTS[slot].group) for slot in named if slot in HOST_KEYS}
     for slot, (section, key, length) in HOST_KEYS.items():
         if (section, SLOTS[slot].group) not in seen: continue
         items = [host_item(slot, name) for name in named.get(slot, ())][:length]
+        items += [""] * (min(length, counts.get(slot, 0)) - len(items))
         sections[section][key] = items + [None] * (length - len(items))
         if key == "traits" and len(items) < length: sections[section][key][-1] = ""  # the innate trait's place, which every captain has
     return sections
@@ -157,10 +161,12 @@ def _section_seats(section: str, seats: list) -> dict:
 # %% ../../nbs/44_read.build.ipynb #58fff00f
 def host_file(
     places: Iterable[ReadSlot],
+    ship: SeenShip | None = None,  # None: not known; the host then clears the space section when it loads the file
 ) -> dict:  # JSON for SETS: File -> Load
     "The build as the host stores it, version 1."
-    places = list(places)
-    lists, seats, named = _host_lists(places), _host_seats(places), names_of(places)
+    places, known = list(places), ship.found.ship if ship else None
+    lists, seats, named = _host_lists(places, places_on(known, ship.tier) if known else {}), _host_seats(places), names_of(places)
+    if known: lists["space"] |= {"ship": known.page, "tier": ship.tier or f"T{known.tier}"}
     captain = {key: named[slot][0].removesuffix(" Officer").removesuffix(" Operative") for key, slot in
                (("primary_spec", "Primary Specialization"), ("secondary_spec", "Secondary Specialization")) if slot in named}
     return {"_version": 1, "space": lists["space"] | seats.get("space", {}), "ground": lists["ground"] | seats.get("ground", {}), "captain": captain}
@@ -271,6 +277,14 @@ class Build:
     slots: tuple[ReadSlot, ...] = ()  # panel by panel, place by place
     shots: tuple[Seen, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    ship: SeenShip | None = None  # its type and tier; never its own name
+
+    @property
+    def doubts(self) -> list[str]:
+        "Where the picture shows more items than the ship has places, in words."
+        ship = self.ship.found.ship if self.ship else None
+        seen = {slot: len([name for name in names if name]) for slot, names in self.names().items()}
+        return [f"{slot}: {seen[slot]} items were read, and {self.ship} has {most}" for slot, most in (places_on(ship, self.ship.tier) if ship else {}).items() if seen.get(slot, 0) > most]
 
     @property
     def reason(self) -> str:
@@ -283,7 +297,7 @@ class Build:
 
     def to_json(self) -> dict:
         "The build file that SETS loads."
-        return host_file(self.slots)
+        return host_file(self.slots, self.ship)
 
     def to_csv(self) -> str:
         "One line a place, for a spreadsheet."
@@ -291,6 +305,7 @@ class Build:
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(["slot", "place", "name", "state", "score", "by", "screenshot", "x", "y", "width", "height"])
         for p in self.slots: rows.writerow([p.slot, p.slot_index + 1, p.name, p.state, f"{p.match.score:.3f}", p.match.by, self._file(p.shot), *p.bbox])
+        if self.ship: rows.writerow(["Ship Type", 1, str(self.ship), "read", f"{self.ship.found.score:.3f}", "text", "", *self.ship.bbox])
         return table.getvalue()
 
     def picture(
@@ -335,7 +350,8 @@ class Build:
 
     def __str__(self) -> str:
         rows = [f"{slot:24} {', '.join(name or '-' for name in names)}" for slot, names in self.names().items()]
-        return "\n".join([*rows, *map(str, self.conflicts)]) if rows else f"nothing was read: {self.reason}"
+        if self.ship: rows.insert(0, f"{'Ship':24} {self.ship}")
+        return "\n".join([*rows, *map(str, self.conflicts), *self.doubts]) if rows else f"nothing was read: {self.reason}"
 
 # %% ../../nbs/44_read.build.ipynb #84d3041b
 def _weight(place: ReadSlot) -> tuple[bool, bool, float]: return place.state == "named", place.state != "unknown", place.match.score
@@ -350,8 +366,9 @@ def merge_builds(
 ) -> Build:
     "One build from several, with the better answer for every place."
     kept: dict[tuple[str, int], ReadSlot] = {}
-    shots, conflicts = [], []
+    shots, conflicts, ships = [], [], []
     for build in builds:
+        ships += [build.ship] if build.ship else []
         moved = {p: replace(p, shot=p.shot + len(shots)) for p in {*build.slots, *(p for c in build.conflicts for p in (c.kept, c.other))}}
         conflicts += [Conflict(moved[c.kept], moved[c.other]) for c in build.conflicts]
         shots += build.shots
@@ -361,9 +378,21 @@ def merge_builds(
             first, second = sorted((old, new), key=_weight, reverse=True)
             kept[new.slot, new.slot_index] = first
             if "unknown" not in (old.state, new.state) and (old.name, old.state) != (new.name, new.state): conflicts.append(Conflict(first, second))
-    return Build(in_panel_order(kept.values()), tuple(shots), tuple(conflicts))
+    ship = max(ships, key=lambda ship: (ship.found.ship is not None, bool(ship.tier), ship.found.score), default=None)
+    return Build(in_panel_order(kept.values()), tuple(shots), tuple(conflicts), ship)
 
 # %% ../../nbs/44_read.build.ipynb #4a6efe8c
+def _parts(folder: Path) -> tuple[Callable[[Image.Image], Match], dict, dict]:
+    "What a reader takes from a model set: screen model, layouts, corrections of text. Raises `ModelError` or `StoreError`."
+    from warp.read.screens import ScreenModel
+    return ScreenModel.load(folder), read_json(folder / "community_anchors.json", {"entries": []}), read_json(folder / "ship_type_corrections.json", {})
+
+def _above(equipment: list[Box], size: tuple[int, int]) -> Box:
+    "The piece of the picture over a panel's icons, and somewhat to their left, where the labels of the rows are."
+    wide, high = equipment[0].width, equipment[0].height
+    left, top = max(0, min(box.x for box in equipment) - 3 * wide), max(0, min(box.y for box in equipment) - 3 * high)
+    return Box(left, top, min(size[0], max(box.right for box in equipment) + wide) - left, max(1, min(box.y for box in equipment) + high // 4 - top))
+
 class Reader:
     "Reads screenshots with the installed models."
 
@@ -373,18 +402,31 @@ class Reader:
         match: Callable,  # (crops, allowed names of each) -> a Match for each
         anchors: dict,  # community_anchors.json
         vocabulary: Vocabulary,
+        corrections: dict | None = None,  # ship_type_corrections.json, for `knowledge.corrections.apply_correction`
+        lines: Callable[[Image.Image, Box], list[Line]] | None = None,  # reads text on a piece of the picture; None: no ship is read
     ):
-        self.screens, self.match, self.anchors, self.vocabulary = screens, match, anchors, vocabulary
+        self.screens, self.match, self.anchors, self.vocabulary, self.corrections, self.lines = screens, match, anchors, vocabulary, corrections or {}, lines
+        self._models: Path | None = None  # where to look for a newer set
+        self._seen: Path | None = None
 
     @classmethod
     def open(cls, config: Config) -> "Reader":
         "From the model set that is in use on this machine. Raises `ModelError` where none is installed."
         from warp.match.cascade import Cascade
-        from warp.read.screens import ScreenModel
         folder = current_set(config.models)
         if folder is None: raise ModelError(f"no model set is installed in {config.models}: run `warp update` to fetch the community's")
-        anchors = read_json(folder / "community_anchors.json", {"entries": []})
-        return cls(ScreenModel.load(folder), Cascade.open(config).match, anchors, Vocabulary.load(config.host_dir))
+        screens, anchors, corrections = _parts(folder)
+        reader = cls(screens, Cascade.open(config).match, anchors, Vocabulary.load(config.host_dir), corrections, read_lines if has_reader() else None)
+        reader._models, reader._seen = config.models, folder
+        return reader
+
+    def _take_up(self) -> None:
+        "Another set in use since the last picture? Then its parts from here on."
+        folder = current_set(self._models) if self._models else None
+        if folder is None or folder == self._seen: return
+        self._seen = folder
+        try: self.screens, self.anchors, self.corrections = _parts(folder)
+        except (WarpError, OSError) as e: warnings.warn(f"what was newly installed cannot be used and the old stays: {e}", stacklevel=3)
 
     def read(
         self,
@@ -392,6 +434,7 @@ class Reader:
         screen_type: str | None = None,  # where a person has said what it shows
     ) -> Build:
         "Everything on one screenshot. What is no picture at all raises `ImageError`; a picture of something else gives an empty build with its reason."
+        self._take_up()
         img = image.convert("RGB") if isinstance(image, Image.Image) else open_image(image)
         file = Path(image).name if isinstance(image, (Path, str)) else ""
         if screen_type: slots_of(screen_type)  # raises SlotError for a type that does not exist
@@ -400,7 +443,13 @@ class Reader:
         if not found and screen.known: found = find_places(img, panels_on(screen.name), self.anchors)
         if found and not screen_type: screen = self._settled(screen, found)
         places = self._named(img, [place for panel in found.values() for place in panel])
-        return Build(in_panel_order(places), (Seen(file, screen, "" if places else self._nothing(file or "the picture", screen)),))
+        seen = Seen(file, screen, "" if places else self._nothing(file or "the picture", screen))
+        return Build(in_panel_order(places), (seen,), ship=self._ship(img, [place.bbox for place in found.get("SPACE_EQ", ())]))
+
+    def _ship(self, img: Image.Image, equipment: list[Box]) -> SeenShip | None:
+        "The ship whose type stands above the equipment."
+        if not (self.lines and equipment): return None
+        return ship_on(self.lines(img, _above(equipment, img.size)), self.corrections)
 
     def _settled(self, screen: Match, panels: Collection[str]) -> Match:
         "The screen model's word, or that of the panels where it is another."

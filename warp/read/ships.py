@@ -8,7 +8,7 @@ From the ship follows how many places of each slot it has. A player's own name f
 
 # %% auto #0
 __all__ = ['TIERS', 'LIKE_ENOUGH', 'MARGIN', 'MOST_SHARED', 'Ship', 'ships', 'folded', 'snap_tier', 'Found', 'find_ship',
-           'SeenShip', 'split_tier', 'ship_on', 'places_on']
+           'SeenShip', 'split_tier', 'ship_on', 'ship_named', 'places_on']
 
 # %% ../../nbs/42_read.ships.ipynb #ef49ba33
 import json
@@ -18,6 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from ..errors import InputError
 from ..knowledge.corrections import apply_correction, nearest_tier
 from ..privacy import has_registry_prefix
 from .text import Line
@@ -139,6 +140,18 @@ def ship_on(
         kind, tier = apply_correction(kind, corrections or {}), snap_tier(apply_correction(tier, corrections or {}))
         if found := find_ship(kind, tier): seen.append(SeenShip(kind, tier, found, bbox))
     return max(seen, key=lambda ship: (bool(ship.tier), ship.found.score), default=None)
+
+
+def ship_named(
+    text: str,  # as a person writes it, such as "Fleet Kholhr Temporal Warbird [T6-X2]"
+) -> SeenShip:
+    "The ship that a person names. Raises `InputError` with the nearest ones where it is none, or several."
+    from rapidfuzz import process
+    kind, tier = split_tier(text.strip())
+    found, tier = find_ship(kind, tier), snap_tier(tier)
+    if found and len(found.pages) == 1 and found.score > 0.9: return SeenShip(kind, tier, found, Box(0, 0, 0, 0))
+    near = found.pages if found else [page for page, *_ in process.extract(kind, list(ships()), limit=3)]
+    raise InputError(f"{text!r} names no single ship: did you mean {' or '.join(near)}? Write its type, and its tier in brackets, such as 'Fleet Kholhr Temporal Warbird [T6-X2]'")
 
 # %% ../../nbs/42_read.ships.ipynb #15efb690
 _PLACES = {"Fore Weapons": "fore", "Aft Weapons": "aft", "Experimental": "experimental", "Sec-Def": "secdeflector", "Devices": "devices", "Hangars": "hangars",
