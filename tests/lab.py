@@ -78,6 +78,17 @@ class Hand:
             except self.page.timeout_error: continue
         raise AssertionError(f"cell {number} never showed {until}: {cell.inner_text()[:2000]}")
 
+    def restart_kernel(self) -> None:
+        """By the menu, as a person does it; what the desks on the page show from now on are old pictures of them, marked `data-old`.
+
+        (After a restart that JupyterLab did not ask for, its version 4.6 may lose messages of the next desk.)"""
+        self.page.evaluate("document.querySelectorAll('.warp-desk').forEach(desk => { desk.dataset.old = 'yes' })")
+        self.page.locator("li.lm-MenuBar-item >> text=Kernel").click()
+        self.page.locator(".lm-Menu-itemLabel >> text=/^Restart Kernel…$/").click()
+        self.page.locator(".jp-Dialog button >> text=Restart").click()
+        self.page.wait_for_selector(".jp-Dialog", state="detached")
+        self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=90_000)
+
     def at(self, x: float, y: float) -> tuple[float, float]:
         "Where a pixel of the picture is on the page."
         self.page.locator(self.PICTURE).scroll_into_view_if_needed()

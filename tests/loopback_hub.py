@@ -23,8 +23,10 @@ import hashlib
 import json
 import re
 import socket
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -56,8 +58,8 @@ class Answer(NamedTuple):
 class Refusal(Exception):
     "Raised wherever a request cannot be served; carries the answer."
 
-    def __init__(self, code: int, error: str, error_code: str = "", **more: str):
-        headers = {"Content-Type": "application/json", "X-Error-Message": error, **({"X-Error-Code": error_code} if error_code else {})}
+    def __init__(self, code: int, error: str, error_code: str = "", headers: dict[str, str] | None = None, **more: str):
+        headers = {"Content-Type": "application/json", "X-Error-Message": error, **({"X-Error-Code": error_code} if error_code else {}), **(headers or {})}
         self.answer = Answer(code, json.dumps({"error": error, **more}).encode(), headers)
 
 
@@ -77,6 +79,8 @@ class Order(NamedTuple):
     kind: str
     left: list[int]
     how: dict[str, Any]
+    every: int  # 0: each request that fits; n: of those for one path the first, and then every n-th
+    seen: Counter
 
 
 class Repository:
@@ -163,10 +167,10 @@ class LoopbackHub:
         self.storage[sha] = data
         return Blob(data, sha)
 
-    def order(self, pattern: str, kind: str, times: int = 1, **how: Any) -> None:
-        "The next `times` requests that fit the pattern are treated like this."
+    def order(self, pattern: str, kind: str, times: int = 1, every: int = 0, **how: Any) -> None:
+        "The next `times` requests that fit the pattern are treated like this; with `every`, of those for one path the first, and then every so many."
         assert kind in FAULTS, kind
-        self._orders.append(Order(re.compile(pattern), kind, [times], how))
+        self._orders.append(Order(re.compile(pattern), kind, [times], how, every, Counter()))
 
     def count(self, pattern: str = "") -> int:
         "How many requests fit the pattern since the last `forget`."
@@ -183,6 +187,8 @@ class LoopbackHub:
             self.requests.append(request)
             for order in self._orders:
                 if order.left[0] > 0 and order.pattern.search(str(request)):
+                    order.seen[str(request)] += 1
+                    if order.every and (order.seen[str(request)] - 1) % order.every: continue
                     order.left[0] -= 1
                     return order
         return None
@@ -386,19 +392,24 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads, request_queue_size = True, 128
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        "A client that was killed is no error of ours."
+        if not isinstance(sys.exception(), ConnectionError): super().handle_error(request, client_address)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serves one repository of many small files until stopped.")
     parser.add_argument("--files", type=int, default=12_000)
     parser.add_argument("--bytes", type=int, default=6_000, help="size of each file")
     parser.add_argument("--suffix", default=".jsonl", help=".png goes through large file storage, one redirect a file")
-    parser.add_argument("--stalling", type=int, default=0, help="so many files more, in stall/, that never come")
+    parser.add_argument("--stalling", type=int, default=0, help="so many files more in stall/, which say nothing, and as many in drip/, which come byte by byte, and never an end")
     arguments = parser.parse_args()
     pattern = bytes(range(256)) * (arguments.bytes // 256 + 1)
     with LoopbackHub() as hub:
         hub.create("sets-sto/bench", {f"crops/{i:05}{arguments.suffix}": (b"%06d" % i + pattern)[:arguments.bytes] for i in range(arguments.files)}
-                   | {f"stall/{i}.jsonl": b"never" for i in range(arguments.stalling)})
+                   | {f"{how}/{i}.jsonl": b"never" * 1000 for how in ("stall", "drip") for i in range(arguments.stalling)})
         hub.order("/stall/", "stall", times=1 << 30, seconds=3600)
+        hub.order("/drip/", "drip", times=1 << 30, seconds=.5)
         print(hub.url, flush=True)
         while True: time.sleep(3600)
 

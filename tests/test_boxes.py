@@ -86,7 +86,7 @@ def test_equal_grids_share_a_file_name_whatever_their_order(grids):
 
 
 @pytest.mark.parametrize("change", [
-    {"build_type": "SPACE"}, {"resolution": "1920"}, {"resolution": None}, {"slots": {}}, {"slots": None}, {"slots": {"Kit": 5, "Body Armor": 1, "EV Suit": 2}},
+    {"build_type": "POCKETS"}, {"build_type": ["SPACE_EQ"]}, {"resolution": "1920"}, {"resolution": "1920x000"}, {"resolution": None}, {"slots": {}}, {"slots": None}, {"slots": {"Kit": 5, "Body Armor": 1, "EV Suit": 2}},
     {"slots": {s: {"x0_rel": 0.1, "y_rel": 2, "w_rel": 0.1, "h_rel": 0.1, "step_rel": 0, "count": 1} for s in ("Kit", "Body Armor", "EV Suit")}},
     {"slots": {s: {"x0_rel": 0.1, "y_rel": 0.2, "w_rel": 0.1, "h_rel": 0.1, "step_rel": 0, "count": 10**9} for s in ("Kit", "Body Armor", "EV Suit")}},
     {"slots": {s: {"x0_rel": 0.1, "y_rel": 0.2, "w_rel": 0.1, "h_rel": 0.1, "step_rel": 0, "count": "many"} for s in ("Kit", "Body Armor", "EV Suit")}}])

@@ -1,7 +1,6 @@
 "The boxes desk: what it accepts and refuses, what a crash leaves, and a person before it in a real JupyterLab."
 import json
 import shutil
-import urllib.request
 from io import BytesIO
 from pathlib import Path
 
@@ -566,6 +565,13 @@ class Sitter(Hand):
     def cursor_in_field(self) -> None: self.page.wait_for_function("document.activeElement.classList.contains('warp-names-input')", timeout=30_000)
     def cursor_on_picture(self) -> None: self.page.wait_for_function("document.activeElement.classList.contains('wrapper')", timeout=30_000)
 
+    def until(self, asked, what: str):
+        "Asks again, ten times a second for a minute, until there is an answer."
+        for _ in range(600):
+            if found := asked(): return found
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"never: {what}")
+
     def part(self, box: Box, kind: str):
         "The outline (movable) or the cross (clickable) of the box that lies there: an element, so that the click waits until it lies still and hits it."
         return self.page.evaluate_handle("""([picture, x, y, kind]) => {
@@ -597,14 +603,6 @@ def practised(tmp_path_factory) -> Path:
     open_desk("practice", Config.load(home=home))
     shutil.rmtree(home / "practice/training_data/crops", ignore_errors=True)
     return home
-
-
-def restart_kernel(lab: Lab) -> None:
-    def ask(path: str, method: str = "GET") -> list:
-        request = urllib.request.Request(f"{lab.url}/api/kernels{path}", method=method, headers={"Authorization": f"token {lab.token}"})
-        with urllib.request.urlopen(request, timeout=60) as answer: return json.loads(answer.read())
-    kernel, = ask("")
-    ask(f"/{kernel['id']}/restart", "POST")
 
 
 def crops_are_right(store: Store, sha: str) -> list[tuple[str, str]]:
@@ -686,8 +684,7 @@ def test_a_person_draws_names_submits_undoes_and_comes_back_after_a_crash(browse
         assert crops_are_right(store, first) == confirmed
         # a draft that was never submitted, and a kernel that dies
         theirs = next(t for t in two.truth if slot_named(t.slot).kind == "icon" and not t.name.startswith("__"))
-        hand.card("for you")  # a program has looked by now
-        guesses = len(store.annotations(second, "candidate"))
+        guesses = len(hand.until(lambda: store.annotations(second, "candidate"), "a program has looked at the second screenshot"))
         hand.boxes(guesses)
         hand.click(theirs.bbox)
         hand.card("a guess")
@@ -695,9 +692,8 @@ def test_a_person_draws_names_submits_undoes_and_comes_back_after_a_crash(browse
         hand.card("No box selected")
         hand.boxes(guesses - 1)  # a removed box fades, and catches the mouse until it is gone
         hand.name(theirs.slot, slot_keys("GROUND_EQ")[theirs.slot], theirs.bbox, theirs.name)
-        restart_kernel(lab)
-        page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=90_000)
-        hand.run(0, until=f".warp-title:has-text('{files[1]}'):has-text('1 of ')")
+        hand.restart_kernel()
+        hand.run(0, until=f".warp-desk:not([data-old]) .warp-title:has-text('{files[1]}'):has-text('1 of ')")
         hand.shows(files[1])
         draft = store.annotations(second, "pending")
         assert [(a.slot, a.name) for _, a in draft] == [(theirs.slot, theirs.name)]

@@ -5,7 +5,6 @@ from base64 import b64encode
 from collections import Counter, defaultdict
 from pathlib import Path
 from urllib.parse import quote_plus
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -614,13 +613,6 @@ def words(page) -> dict[str, str]:
     return dict(page.evaluate("[...document.querySelectorAll('.wg-is-confirmed')].map(cell => [cell.dataset.key, cell.querySelector('.wg-name').textContent])"))
 
 
-def restart_kernel(lab: Lab) -> None:
-    def ask(path: str, method: str = "GET") -> object:
-        with urlopen(Request(f"{lab.url}/api/{path}?token={lab.token}", method=method), timeout=60) as answer: return json.loads(answer.read() or "null")
-    kernel, = ask("kernels")
-    ask(f"kernels/{kernel['id']}/restart", "POST")
-
-
 def test_a_person_confirms_icons_in_jupyterlab(browser_page, pictures_out, tmp_path):
     notebooks, page, elsewhere = tmp_path / "nb", browser_page, []
     notebooks.mkdir()
@@ -669,10 +661,8 @@ def test_a_person_confirms_icons_in_jupyterlab(browser_page, pictures_out, tmp_p
         after, left = words(page), page.locator(".wg-is-open").count()
         assert len(after) == 3 + several
         page.screenshot(path=pictures_out / "grid_redone.png")
-        restart_kernel(lab)
-        page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=90_000)
-        page.evaluate("document.querySelectorAll('.warp-grid').forEach(grid => delete grid.dataset.painted)")  # what the dead kernel had painted
-        hand.run(0, until=SHOWN)
+        hand.restart_kernel()
+        hand.run(0, until=f".warp-desk:not([data-old]) {SHOWN}")
         keys = set(page.evaluate("[...document.querySelectorAll('.wg-cell')].map(cell => cell.dataset.key)"))
         assert not keys & set(after) and len(keys) >= left > 0
         page.locator(".wg-cell").first.click()

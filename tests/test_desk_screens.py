@@ -228,16 +228,6 @@ def looked_at(page, at: int) -> None:
     page.wait_for_selector(f".warp-desk:not([data-old]) .warp-view[data-at='{at}'][data-sharp=yes]", timeout=30_000)
 
 
-def restart_kernel(page) -> None:
-    "By the menu, as a person does it; what the desk shows from now on is an old picture of it."
-    page.evaluate("document.querySelector('.warp-desk').dataset.old = 'yes'")
-    page.locator("li.lm-MenuBar-item >> text=Kernel").click()
-    page.locator(".lm-Menu-itemLabel >> text=/^Restart Kernel…$/").click()
-    page.locator(".jp-Dialog button >> text=Restart").click()
-    page.wait_for_selector(".jp-Dialog", state="detached")
-    page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=60_000)
-
-
 def wait_for_marks(page, wanted: str) -> None:
     shorts = {"-": "", "s": "later"} | {look.key: look.short for look in LOOKS.values()} | {"0": "Nothing"}
     shown = "wanted => [...document.querySelectorAll('.warp-desk:not([data-old]) .warp-badge')].map(badge => badge.textContent).join() === wanted"
@@ -283,7 +273,7 @@ def test_an_evening_in_jupyterlab(browser_page, tmp_path, pictures_out):
         page.screenshot(path=pictures_out / "screens_half.png")
         wait_for_marks(page, "1234567123s0--")
 
-        restart_kernel(page)
+        hand.restart_kernel()
         hand.run(0, until=".warp-desk:not([data-old]) .warp-view[data-sharp=yes]")
         looked_at(page, 10)
         wait_for_marks(page, "1234567123-0--")  # "later" was for that evening

@@ -9,13 +9,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from loopback_hub import LoopbackHub
+from loopback_hub import LoopbackHub, Refusal
 
 from warp import hfhub
 from warp.config import Config
 from warp.errors import BusyError, ConflictError, FetchError, HubError, NotFoundError
 from warp.hfhub import HfHub, Limits, find_token, redacted
-from warp.hub import Add, Delete
+from warp.hub import PATIENT, Add, Delete, open_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # the library's own
 REPO, TOKEN = "sets-sto/sto-icon-dataset", "hf_veryverysecret"
@@ -263,6 +263,37 @@ def test_a_busy_hub_ends_a_fetch(there, hub, tmp_path):
     assert len(list((tmp_path / "in/t").iterdir())) > 100 - hub.limits.parallel and not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_job_sits_through_a_whole_window(there, clock, tmp_path, verb):
+    "What ends an app's round, an hourly job waits for: `PATIENT` has room for the hub's longest window in every call."
+    there.order(COMMIT if verb == "commit" else ".", "status", code=429, headers={"RateLimit": '"api";r=0;t=300'})
+    VERBS[verb](HfHub(endpoint=there.url, token=TOKEN, limits=PATIENT, clock=clock, sleep=clock.sleep), tmp_path)
+    assert 300 <= max(clock.slept) <= 331
+
+
+def test_twelve_thousand_files_in_three_windows(there, clock, tmp_path):
+    "In small: the hub serves a hundred files in a window. An app gets a hundred and the time to come again; a job gets all of them, and the pauses count only against its hour."
+    there.create(REPO, {f"t/{i}.txt": b"%d" % i for i in range(250)})
+    names, window, serve = [f"t/{i}.txt" for i in range(250)], [0.0, 0], there.serve
+    def count(request):
+        if "/resolve/" in request.path:
+            if clock() >= window[0] + 300: window[:] = [clock(), 0]
+            window[1] += 1
+            if window[1] > 100: raise Refusal(429, "slow down", headers={"RateLimit": f'"resolvers";r=0;t={int(window[0] + 301 - clock())}'})
+        return serve(request)
+    there.serve = count
+    with pytest.raises(BusyError, match="come again in"): HfHub(endpoint=there.url, clock=clock, sleep=clock.sleep).fetch(REPO, names, tmp_path / "app")
+    clock.ahead += 301
+    started = clock()
+    job = HfHub(endpoint=there.url, limits=PATIENT._replace(parallel=1), clock=clock, sleep=clock.sleep)
+    assert len(job.fetch(REPO, names, tmp_path / "job").done) == 250 and 600 < clock() - started < 700
+
+
+def test_who_opens_a_hub_chooses_its_limits():
+    assert open_hub("hf://").limits == Limits() and open_hub("hf://datasets/sets-sto/warp-knowledge", PATIENT).limits.fetch_s == 3600
+    assert PATIENT.wait_s >= 310 and min(PATIENT.call_s, PATIENT.file_s, PATIENT.commit_s) > 3 * PATIENT.wait_s  # or no pause would fit into a call
+
+
 # Files
 
 def test_sixty_files_through_bad_weather(there, tmp_path, clock):
@@ -316,6 +347,22 @@ def test_a_file_that_the_storage_has_lost(there, hub, tmp_path, code):
 def test_a_full_disk_is_not_the_hubs_fault(hub, tmp_path):
     (tmp_path / "in").write_text("a file where a folder should be", encoding="utf-8")
     with pytest.raises(HubError, match="cannot be written"): hub.fetch(REPO, ["a/one.txt"], tmp_path / "in")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes as POSIX systems do")
+def test_a_disk_that_takes_no_more_ends_a_fetch(there, tmp_path):
+    "The kernel refuses every byte beyond a size: one clear error at once, not a hundred retries, and no torn file."
+    there.create(REPO, {f"t/{i}.txt": b"%d" % i * 4000 for i in range(100)} | {"small.txt": b"1"})
+    there.forget()
+    code = ("import resource, sys; from pathlib import Path; from warp.hfhub import HfHub; from warp.errors import HubError\n"
+            "hub = HfHub(endpoint=sys.argv[1]); hub.head('sets-sto/sto-icon-dataset')\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+            "try: hub.fetch('sets-sto/sto-icon-dataset', ['small.txt'] + [f't/{i}.txt' for i in range(100)], Path(sys.argv[2]))\n"
+            "except HubError as e: print(e)")
+    done = subprocess.run([sys.executable, "-c", code, there.url, str(tmp_path / "in")], capture_output=True, text=True)
+    assert "cannot be written (File too large): check the disk" in done.stdout, done.stderr
+    assert there.count("/resolve/") <= 2 * Limits().parallel + 1
+    assert {p.relative_to(tmp_path / "in").as_posix() for p in (tmp_path / "in").rglob("*") if p.is_file()} <= {"small.txt"}
 
 
 def test_names_of_strangers_are_not_listed(there, hub):
@@ -534,12 +581,12 @@ def test_the_address_of_another_hub(there, monkeypatch):
     with pytest.raises(HubError, match="is no hub's address"): HfHub()
 
 
-def test_offline_means_no_network(there, hub, monkeypatch):
+def test_offline_means_no_network(there, hub, monkeypatch, tmp_path):
     "Where somebody has switched the library to offline, nothing leaves this machine; a hub on it may still be asked."
     from huggingface_hub import constants
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubError, match="offline mode is enabled"): HfHub(endpoint="https://hub.example").head(REPO)
-    with pytest.raises(HubError, match="offline mode is enabled"): HfHub(endpoint="https://hub.example").fetch(REPO, ["a.txt"], "never", revision="0" * 40)
+    with pytest.raises(HubError, match="offline mode is enabled"): HfHub(endpoint="https://hub.example").fetch(REPO, ["a.txt"], tmp_path, revision="0" * 40)
     assert hub.head(REPO)
 
 
@@ -570,6 +617,22 @@ def test_limits_reach_the_librarys_own_threads(there, no_naps):
     HfApi(endpoint=there.url, token=TOKEN).create_commit(REPO, [CommitOperationAdd(f"their{i}.txt", b"1") for i in range(3)], commit_message="theirs", repo_type="dataset")
     ours.join(30)
     assert sorted(commits(there)) == ["ours", "theirs"] and not said and there.count("PUT") == 6
+
+
+def test_bars_stay_away_until_the_last_commit_ends(monkeypatch):
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)
+    monkeypatch.setattr(hfhub, "_HUSHED", [0])  # commits of other tests may still hang
+    away = []
+    utils = SimpleNamespace(are_progress_bars_disabled=lambda: bool(away), disable_progress_bars=lambda: away.append(1), enable_progress_bars=away.clear)
+    first, second = hfhub._no_bars(utils), hfhub._no_bars(utils)
+    first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    assert away
+    second.__exit__(None, None, None)
+    assert not away
+    away.append("by the program itself")
+    with hfhub._no_bars(utils): pass
+    assert away == ["by the program itself"]
 
 
 def test_many_threads_share_one_hub(there, hub):

@@ -5,28 +5,47 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from loopback_hub import LoopbackHub
+from test_hfhub import Clock
 
+from warp import hfhub
 from warp.errors import ConflictError, HubError, LockedError, NotFoundError
 from warp.hfhub import HfHub
-from warp.hub import Add, Delete, FolderHub, MemoryHub, open_hub
+from warp.hub import PATIENT, Add, Delete, FolderHub, MemoryHub, open_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # the library's own
 REPO = "sets-sto/sto-icon-dataset"
 
 
-@pytest.fixture(params=["folder", "memory", "public"])
-def hub(request, tmp_path):
-    "The three hubs; the public one is the real client, and a server on this machine."
-    if request.param != "public":
+COMMIT, BUT_COMMITS = "POST .*/commit/", "GET|HEAD|PUT|POST (?!.*/commit/)"
+WEATHER = {  # what the public hub does to the first request for each thing, and to every fifth after that: (to which requests, what, how)
+    "public": [], "public, 429 with a hint": [(".", "status", {"code": 429, "headers": {"RateLimit": '"api";r=0;t=200'}})],
+    "public, 429 without": [(BUT_COMMITS, "status", {"code": 429})],  # a commit that is refused without a hint ends the round: test_hfhub has that
+    "public, 412": [(COMMIT, "status", {"code": 412})], "public, 409": [(COMMIT, "status", {"code": 409})], "public, 500": [(".", "status", {"code": 500})],
+    "public, 500 after doing it": [(COMMIT, "done_but", {"code": 500})], "public, cuts": [(".", "cut", {})], "public, lost replies": [(".", "lost_reply", {})],
+    "public, half answers": [("GET|POST", "truncated", {})], "public, wrong bytes": [("GET .*(/resolve/|/storage/)", "wrong_bytes", {})],
+    "public, stalls": [(BUT_COMMITS, "stall", {"times": 1}), (COMMIT, "stall", {"times": 1})]}
+
+
+@pytest.fixture(params=["folder", "memory", *WEATHER])
+def hub(request, tmp_path, monkeypatch):
+    "The three hubs; the public one is the real client, and a server on this machine, in all its moods."
+    if request.param in ("folder", "memory"):
         yield FolderHub(tmp_path / "hub") if request.param == "folder" else MemoryHub()
         return
+    from huggingface_hub.utils import _http
+    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None))  # the library's own pauses between uploads
+    hfhub._DOORS.clear()  # a port may come again
+    clock = Clock()
     with LoopbackHub(page=7) as there:
         there.create(REPO)
-        yield HfHub(endpoint=there.url, token="hf_test")
+        for pattern, kind, how in WEATHER[request.param]: there.order(pattern, kind, **{"times": 1 << 30, "every": 5} | how)
+        limits = PATIENT._replace(call_s=1e6, file_s=1e6, fetch_s=1e6, commit_s=1e6, read_s=.2 if "stalls" in request.param else 30)
+        yield HfHub(endpoint=there.url, token="hf_test", limits=limits, clock=clock, sleep=clock.sleep)
 
 
 def test_empty(hub):
@@ -145,6 +164,24 @@ def test_any_history_reads_as_in_memory(hub):
     for name in names:
         assert hub.exists(REPO, name) == memory.exists(REPO, name)
         if memory.exists(REPO, name): assert hub.read(REPO, name) == memory.read(REPO, name)
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory", "public"])
+def test_a_folder_of_forty_thousand(tmp_path, kind):
+    "Listed whole and in order, page by page where there are pages."
+    files = {f"data/{i:05}.txt": b"" for i in range(40_000)} | {"data/below/deep.txt": b"", "other/x.txt": b"1"}
+    with LoopbackHub() as there:
+        if kind == "public":
+            there.create(REPO, files)
+            hub = HfHub(endpoint=there.url)
+        elif kind == "memory": (hub := MemoryHub()).commit(REPO, [Add(p, b) for p, b in files.items()], "many")
+        else:  # put there by hand, as people may: a commit would flush each of them
+            hub = FolderHub(tmp_path)
+            for path in ("data/below", "other"): (hub.folder(REPO) / path).mkdir(parents=True)
+            for path, data in files.items(): (hub.folder(REPO) / path).write_bytes(data)
+        entries = hub.list(REPO, "data")
+        assert [e.path for e in entries] == sorted([*(p for p in files if p.count("/") == 1 and p < "other"), "data/below"])
+        assert [(e.path, e.is_folder) for e in hub.list(REPO)] == [("data", True), ("other", True)] and there.count("/tree/") == (42 if kind == "public" else 0)
 
 
 def test_unusable_places(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from warp.config import Config
 from warp.desk.lab import lab_command, place_desks, shipped_desks
 
-DESKS = ["confirm_icons.ipynb", "draw_boxes.ipynb", "label_screens.ipynb"]
+DESKS = ["confirm_icons.ipynb", "draw_boxes.ipynb", "label_screens.ipynb", "review_votes.ipynb"]
 
 
 def test_the_wheel_carries_the_desks_as_they_are(wheel):

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from warp.config import Config, read_json, write_json
-from warp.errors import ConflictError, GateError, HubError, ModelError, TrainingError
-from warp.hub import FolderHub, MemoryHub
+from warp.errors import ConflictError, GateError, HubError, ModelError, NotFoundError, TrainingError
+from warp.hub import Add, FolderHub, MemoryHub
 from warp.records import Release, parse_time
 from warp.release.manifest import (REQUIRED, SCREENS, TOGETHER, check_labels, check_state_dicts, file_stamp, newer, output_width, parse_release,
                                    read_gallery, read_labels, read_release, require_files, stamp, toy_set, verify)
-from warp.release.publish import build_release, gate, publish, read_run, worse
+from warp.release.publish import build_release, gate, publish, read_run, restore, worse
 
 pytest.importorskip("torch")
 ITEMS = [f"Item {i}" for i in range(10)]
@@ -363,3 +363,67 @@ def test_toy_sets_are_made_alike(tmp_path):
     a, b, c = toy_set(tmp_path / "a", ITEMS, seed=1), toy_set(tmp_path / "b", ITEMS, seed=1), toy_set(tmp_path / "c", ITEMS, seed=2)
     assert stamp(a, REQUIRED) == stamp(b, REQUIRED) != stamp(c, REQUIRED)
     assert zipfile.is_zipfile(io.BytesIO((a / "icon_gallery.npz").read_bytes()))
+
+
+# Taking one back
+
+@pytest.fixture
+def regretted(config, tmp_path):
+    "A good release with screens, and one after it that somebody let through; the hub, and the revision of the good one."
+    hub = MemoryHub()
+    publish(hub, config, toy_set(tmp_path / "good", ITEMS, seed=1, trained_at="2025-01-01T10:00:00Z"))
+    good = hub.head(config.delivery_repo)
+    publish(hub, config, toy_set(tmp_path / "bad", ITEMS[:4], seed=2, trained_at="2025-01-01T11:00:00Z", embedder={"val_acc": 0.5, "interval": [0.4, 0.6]}), force=True)
+    return hub, good
+
+
+def test_a_release_taken_back_comes_again_as_the_newest(regretted, config):
+    hub, good = regretted
+    old, bad = (json.loads(hub.read(config.delivery_repo, "models/model_version.json", at)) for at in (good, None))
+    again = restore(hub, config, good)
+    assert (again.serial, again.version, again.n_classes, again.screen_val_acc) == (3, old["version"], 10, 0.9)
+    assert {n: s.sha256 for n, s in again.files.items()} == {n: s["sha256"] for n, s in old["files"].items()}
+    assert again.trained_at > bad["trained_at"] > old["trained_at"], "older clients compare these texts"
+    for name, stamped in again.files.items(): assert len(hub.read(config.delivery_repo, f"models/{name}")) == stamped.size
+    records = json.loads(hub.read(config.delivery_repo, "metrics.json"))
+    assert [r["serial"] for r in records] == [1, 2, 3] and records[2]["restored"]["serial"] == 1 and records[2]["embedder"] == records[0]["embedder"]
+
+
+def test_clients_follow_a_release_that_was_taken_back(regretted, config, tmp_path):
+    from warp.release.update import update
+    hub, good = regretted
+    assert update(config, hub, server="", every_h=0, smoke=check_labels).release.serial == 2
+    restore(hub, config, good)
+    after = update(config, hub, server="", every_h=0, smoke=check_labels)
+    assert (after.changed, after.release.serial, after.release.n_classes) == (True, 3, 10)
+
+
+def test_carried_screens_are_restored_too(config, tmp_path):
+    hub = MemoryHub()
+    first = publish(hub, config, toy_set(tmp_path / "first", ITEMS, seed=1))
+    publish(hub, config, toy_set(tmp_path / "second", ITEMS, seed=2, screens=None))
+    carried = hub.head(config.delivery_repo)
+    publish(hub, config, toy_set(tmp_path / "third", ITEMS, seed=3))
+    again = restore(hub, config, carried)
+    assert again.serial == 4 and all(again.files[n] == first.files[n] for n in SCREENS) and again.screen_val_acc == 0.9
+    head = hub.head(config.delivery_repo)
+    assert restore(hub, config, head) == again and hub.head(config.delivery_repo) == head, "what is served need not be published again"
+    publish(hub, config, toy_set(tmp_path / "fourth", ITEMS, seed=4))
+    assert restore(hub, config, head).files == again.files, "and once more, from what was restored"
+
+
+def test_what_cannot_be_restored_is_a_sentence_and_changes_nothing(regretted, config, tmp_path):
+    hub, good = regretted
+    head = hub.head(config.delivery_repo)
+    with pytest.raises(NotFoundError): restore(hub, config, "0" * 40)
+    assert hub.head(config.delivery_repo) == head
+    hub.commit(config.delivery_repo, [Add("models/label_map.json", b"{}")], "somebody's hand")
+    damaged, third = hub.head(config.delivery_repo), toy_set(tmp_path / "third", ITEMS, seed=3)
+    with pytest.raises(GateError, match="the served set is damaged"): publish(hub, config, third)
+    publish(hub, config, third, force=True)
+    with pytest.raises(ModelError, match="label_map.json"): restore(hub, config, damaged)
+    hub.commit(config.delivery_repo, [Add("metrics.json", b"[]")], "and again")
+    forgotten = hub.head(config.delivery_repo)
+    publish(hub, config, toy_set(tmp_path / "fourth", ITEMS, seed=4), force=True)
+    with pytest.raises(HubError, match="no record of release 3"): restore(hub, config, forgotten)
+    assert restore(hub, config, good).serial == 5

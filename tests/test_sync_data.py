@@ -2,10 +2,12 @@
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from warp.data.sync import MOST_PER_COMMIT, THUMB_SIDE, SyncReport, sync, thumbn
 from warp.errors import HubError, LockedError, PrivacyError, StoreError
 from warp.hub import FolderHub, MemoryHub
 from warp.knowledge.anchors import grid_of
-from warp.knowledge.votes import read_staging, screen_winners
+from warp.knowledge.staging import read_staging, screen_winners
 from warp.privacy import NAME_BANDS, has_registry_prefix, may_leave
 from warp.records import SCREEN_TYPES, Annotation, Box
 
@@ -301,6 +303,50 @@ def test_a_torn_database_is_named(config):
     store = filled(config)
     (config.home / "sync.sqlite").write_bytes(b"this is no database at all, but it is long enough to look like one" * 20)
     with pytest.raises(StoreError, match="sync.sqlite cannot be used"): sync(store, MemoryHub(), config)
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_a_full_disk_at_every_write_loses_nothing(config, monkeypatch, kind):
+    "The database may grow to so many pages and no further, wherever that strikes; then there is room again."
+    monkeypatch.setattr(module, "MOST_PER_COMMIT", 7)
+    store, hub, tables, struck = filled(config, shots=2, icons=12), FolderHub(config.hub) if kind == "folder" else MemoryHub(), module._TABLES, 0
+    with closing(sqlite3.connect(config.home / "sync.sqlite")) as base: base.executescript("pragma page_size = 512; create table small (pages)")
+    sync(store, hub, config, now=NOW, limit=3)
+    for pages in range(20, 120):
+        monkeypatch.setattr(module, "_TABLES", f"{tables};pragma max_page_count = {pages}")
+        try: sync(store, hub, config, now=NOW)
+        except StoreError as e:
+            struck += 1
+            assert "sync.sqlite cannot be" in str(e) and "full" in str(e)
+    monkeypatch.setattr(module, "_TABLES", tables)
+    sync(store, hub, config, now=NOW)
+    said = Counter(line["crop_sha256"] for line in lines(hub, config))
+    assert struck >= 8 and len(said) == 24 and set(said.values()) == {1} and sync(store, hub, config, now=NOW) == SyncReport()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes as POSIX systems do")
+def test_a_disk_that_really_takes_no_more(config, tmp_path):
+    "The kernel refuses every byte beyond a size, in a process of its own: no word of Python's in the error, nothing lost, nothing twice."
+    config = replace(config, hub=str(config.home / "hub"))
+    filled(config, shots=1, icons=12).close()
+    code = textwrap.dedent("""
+        import resource, sys
+        from warp.config import Config
+        from warp.data import sync as module
+        from warp.data.store import Store
+        from warp.errors import WarpError
+        from warp.hub import FolderHub
+        config = Config.load(home=sys.argv[1], hub=sys.argv[1] + "/hub")
+        store = Store(config.training_data)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+        try: print("sent", module.sync(store, FolderHub(config.hub), config, now="2026-11-20T12:00:00Z").sent)
+        except WarpError as e: print(type(e).__name__, e)""")
+    env = os.environ | {"PYTHONPATH": str(Path(module.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    said = [subprocess.run([sys.executable, "-c", code, str(config.home), str(size)], env=env, capture_output=True, text=True) for size in (0, 5_000, 40_000, 1 << 30)]
+    assert [s.returncode for s in said] == [0] * 4, said[0].stderr + said[1].stderr + said[2].stderr
+    assert all(s.stdout.startswith(("StoreError", "HubError")) for s in said[:2]) and said[-1].stdout == "sent 12\n", [s.stdout for s in said]
+    counted = Counter(line["crop_sha256"] for line in lines(FolderHub(config.hub), config))
+    assert len(counted) == 12 and set(counted.values()) == {1}
 
 
 KILLED = textwrap.dedent("""

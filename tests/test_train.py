@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from warp.config import Config
 from warp.data.crops import make_crop
 from warp.errors import FetchError, ImageError, ModelError, TrainingError
-from warp.hub import Add, Delete, FolderHub, MemoryHub
+from warp.hub import Add, Delete, MemoryHub
 from warp.knowledge.vocabulary import Vocabulary
 from warp.match.model import IconModel, screen_input
 from warp.records import VIRTUAL_NAMES, Vote
@@ -368,6 +368,25 @@ def test_missing_crops_stop_the_run(world, monkeypatch, late):
     assert not (folder / "out" / "run.json").exists()
 
 
+def test_a_merge_changes_nothing_for_the_trainer_but_the_number_of_requests(world, monkeypatch):
+    from warp.knowledge.curated import read_votes
+    from warp.knowledge.merge import merge
+    from warp.knowledge.staging import screen_winners
+    (hub, config, folder), asked, real = world, [], MemoryHub.fetch
+    monkeypatch.setattr(hub, "fetch", lambda repo, paths, *args, **options: asked.append(sorted(paths)) or real(hub, repo, paths, *args, **options))
+    def gathered(cache):
+        winners, asked[:] = read_votes(hub, config.data_repo).decide(), []
+        assert job.fetch_crops(hub, config.data_repo, winners, cache) == ([], {})
+        pictures, kept, bad = job.read_crops(cache, winners)
+        screens, n = screen_winners(hub, config.data_repo), sum(map(len, asked))
+        assert not bad and job.fetch_crops(hub, config.data_repo, screens, cache) == ([], {})
+        return pictures.tobytes(), job.label_digest({w.crop_sha256: w.name for w in kept}), len(screens), n, sum(map(len, asked)) - n
+    staged = gathered(folder / "staged")
+    assert merge(hub, config, apply=True).commits and not [e for e in hub.list(config.data_repo, "staging/player-0") if e.path.endswith("crops")]
+    packed = gathered(folder / "packed")
+    assert staged[:3] == packed[:3] and staged[3:] == (60, 30) and packed[3:] == (1, 1)
+
+
 def test_a_damaged_crop_and_unknown_names_are_left_out_and_said(world):
     hub, config, folder = world
     paths = [e.path for e in hub.list(config.data_repo, "staging/player-0/crops")]
@@ -413,23 +432,9 @@ def test_the_manifest_notices_corrections():
     assert job.changes_since({"crop_shas": list(labels)}, labels) == 0  # a manifest of older trainers
 
 
-def test_papermill_runs_the_training_notebook(tmp_path):
-    config = Config(tmp_path / "home", str(tmp_path / "hub"))
-    hub = FolderHub(tmp_path / "hub")
-    for player in range(5): put(hub, config, player)
-    for player in range(5): assert hub.list(config.data_repo, f"staging/player-{player}/crops")
-    out = tmp_path / "run.ipynb"
-    done = subprocess.run([sys.executable, "-m", "papermill", "nbs/runs/train.ipynb", str(out), "--no-progress-bar", "--cwd", ".", "-p", "hub", str(tmp_path / "hub"),
-                           "-p", "out", str(tmp_path / "out"), "-p", "budget_minutes", "0.25", "-p", "publish", "True"],
-                          cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT), "WARP_HOME": str(tmp_path / "home")})
-    assert done.returncode == 0, done.stderr[-3000:]
-    text = out.read_text(encoding="utf-8")
-    assert "| embedder |" in text and hub.exists(config.delivery_repo, "models/model_version.json")
-
-
 def test_the_training_notebook_has_its_parameters():
     cells = json.loads((ROOT / "nbs/runs/train.ipynb").read_text(encoding="utf-8"))["cells"]
     assert cells[0]["cell_type"] == "raw" and "skip_exec: true" in "".join(cells[0]["source"])
     tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
     assert len(tagged) == 1
-    assert {line.split(" = ")[0] for line in "".join(tagged[0]["source"]).splitlines()} == {"hub", "out", "images", "budget_minutes", "min_new_crops", "force", "seed", "publish"}
+    assert {line.split(" = ")[0] for line in "".join(tagged[0]["source"]).splitlines()} == {"hub", "out", "images", "budget_minutes", "min_new_crops", "force", "seed", "steps", "publish"}

@@ -503,6 +503,16 @@ def test_an_update_killed_anywhere_leaves_a_working_set(installed, hub, trained,
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks at every step")
+def test_a_disk_that_is_full_from_any_write_on_leaves_a_working_set(installed, hub, trained, tmp_path):
+    "Whatever is raised is ours, the models in use load, and with room again the next update brings the rest."
+    publish(hub, installed, trained[1])
+    assert dying("full", tmp_path) == 0
+    steps = sorted((tmp_path / "out").iterdir(), key=lambda p: int(p.name))
+    serials = [look_after_death(step, hub, {1, 2}) for step in steps]
+    assert serials == sorted(serials) and set(serials) == {1, 2} and len(serials) > 25
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks at every step")
 def test_a_rollback_killed_anywhere_leaves_a_working_set(installed, hub, trained, tmp_path):
     publish(hub, installed, trained[1])
     update(installed, hub, now=NOW)

@@ -20,24 +20,28 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("fastapi")
 import uvicorn
+from PIL import Image
 from loopback_hub import LoopbackHub
 from test_update import DAY, ITEMS, NOW, ROOT, Counted, in_use, on_hub, republish, touched, train_here, without
 
 import warp.release.update as updating
 from warp import hfhub
 from warp.config import Config, current_set, read_json, write_json
-from warp.errors import BusyError, HubError, LockedError, ModelError, StoreError
+from warp.errors import BusyError, ConflictError, HubError, LockedError, ModelError, StoreError
 from warp.hub import Add
 from warp.hfhub import HfHub, Limits
 from warp.match.cascade import Cascade
+from warp.knowledge.corrections import apply_correction
 from warp.match.model import IconModel
+from warp.read.build import Reader
 from warp.read.screens import ScreenModel
 from warp.release.checks import FIRST_S, LOOK_S, UpdateChecker, hours_between, watch
-from warp.release.manifest import SCREENS, check_labels, file_stamp, toy_set
+from warp.release.manifest import SCREENS, check_labels, client_files, file_stamp, read_release, toy_set
 from warp.release.publish import publish
 from warp.release.update import PARTS, STEPS, ask_server, bootstrap, try_models, update
 from warp.server import Settings, create_app
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # the library's own
 HOUR = 3600.0
 
 
@@ -392,7 +396,6 @@ def there(config):
 def public(there): return HfHub(endpoint=there.url, limits=Limits(connect_s=5, read_s=1, call_s=10, file_s=3, fetch_s=20), sleep=lambda seconds: None)
 
 
-@pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")
 def test_the_real_client_fetches_at_the_revision_that_the_server_names(config, there, public, trained):
     publish(public, config, trained[0])
     with serving(public, config) as server:
@@ -408,6 +411,77 @@ def test_the_real_client_fetches_at_the_revision_that_the_server_names(config, t
         assert update(config, public, now=NOW + 2 * DAY + 300, server=server.address).changed and in_use(config) == 2
         server.reset()
         assert not update(config, public, now=NOW + 4 * DAY, server=server.address).changed and server.bytes <= 1024
+
+
+def asked_for(there): return sorted(r.path.rpartition("/")[2] for r in there.requests if "/resolve/" in r.path)
+
+
+def test_a_first_run_over_the_public_hub(config, there, public, trained):
+    "Named steps, each file asked for once, the stamp written; and then a day of silence."
+    publish(public, config, trained[0])
+    there.forget()
+    told = []
+    report = bootstrap(config, public, lambda *step: told.append(step), server="", now=NOW)
+    release = read_release(current_set(config.models))
+    assert report.changed and in_use(config) == 1 and [text for text, *_ in told] == [*STEPS, report.reason]
+    assert asked_for(there) == sorted([*client_files(release), "knowledge.json", "model_version.json", "model_version.json"])  # asked, and read again at the revision
+    assert all(f"/resolve/{there.repos[config.delivery_repo].head}/" in r.path for r in there.requests if r.path.endswith(".onnx"))
+    asked = there.count()
+    assert not update(config, public, server="", now=NOW + HOUR).changed and there.count() == asked and memory(config)["last_check"] == NOW
+
+
+def test_a_missing_screen_model_comes_at_once_over_the_public_hub(config, there, public, trained):
+    publish(public, config, trained[0])
+    update(config, public, server="", now=NOW)
+    for name in SCREENS: (current_set(config.models) / name).unlink()
+    there.forget()
+    assert update(config, public, server="", now=NOW + 60).changed and in_use(config) == 1
+    assert asked_for(there) == sorted([*SCREENS, "knowledge.json", "model_version.json", "model_version.json"])
+
+
+@pytest.mark.parametrize(("kind", "how"), [("cut", {}), ("stall", {}), ("truncated", {}), ("wrong_bytes", {}), ("status", {"code": 500}),
+                                           ("status", {"code": 429, "headers": {"Retry-After": "900"}})], ids=lambda v: v if isinstance(v, str) else str(v.get("code", "")))
+def test_a_download_that_broke_off_is_taken_up_where_it_stood(config, there, public, trained, kind, how):
+    for folder in trained[:2]: publish(public, config, folder)
+    there.order("GET /storage/", kind, times=10 ** 6, **how)  # the description comes, the large files do not
+    there.order("GET .*/resolve/.*gallery", kind, times=10 ** 6, **how)
+    with pytest.raises(HubError) as told: update(config, public, server="", now=NOW)
+    assert current_set(config.models) is None and memory(config) == {} and isinstance(told.value, BusyError) == ("headers" in how)
+    kept = {p.name for p in config.models.glob("sets/2.part/models/*") if not p.name.endswith(".part")}
+    hfhub._DOORS.clear()  # a quarter of an hour has passed
+    there.forget()
+    assert update(config, public, server="", now=NOW + 900).changed and in_use(config) == 2
+    assert kept.isdisjoint(asked_for(there)) and "icon_embedder.onnx" in asked_for(there)
+    if kind != "status": assert kept  # small files had come, and were not fetched again
+
+
+@pytest.mark.parametrize(("kind", "how"), [("lost_reply", {}), ("done_but", {"code": 504}), ("cut", {}), ("status", {"code": 500}), ("status", {"code": 409}), ("stall", {})],
+                         ids=["lost reply", "504 but done", "cut", "500", "409", "stall"])
+def test_a_release_is_published_once_whatever_the_hub_says(config, there, public, trained, kind, how):
+    publish(public, config, trained[0])
+    there.order("POST .*/commit/", kind, **how)
+    assert publish(public, config, trained[1]).serial == 2
+    assert len(there.repos[config.delivery_repo].commits) == 3  # as it was made, and two releases
+    assert update(config, public, server="", now=NOW).changed and in_use(config) == 2
+
+
+def test_two_publishers_do_not_mix(config, there, public, trained):
+    "While one is uploading, another publishes: the first weighs his release anew and comes second, or is told."
+    publish(public, config, trained[0])
+    serve, once = there.serve, []
+    def meddle(request):
+        if "/commit/" in request.path and not once:
+            once.append(1)
+            publish(HfHub(endpoint=there.url), config, trained[1])
+        return serve(request)
+    there.serve = meddle
+    try: publish(public, config, trained[2])
+    except ConflictError: pass
+    there.serve = serve
+    update(config, public, server="", now=NOW)
+    folder = current_set(config.models)
+    assert in_use(config) in (2, 3) and json.loads(public.read(config.delivery_repo, "models/model_version.json"))["serial"] == in_use(config)
+    check_labels(folder)
 
 
 # Sets that are whole, and do not load
@@ -715,3 +789,36 @@ def test_a_matcher_that_is_open_takes_the_new_set_up(installed, hub, trained):
     checking(installed, hub, Days(NOW)).step()
     matcher.match(crops)
     assert not np.array_equal(before, matcher.stages["model"].embed(crops))
+
+
+def test_a_reader_that_is_open_takes_the_new_set_up(installed, hub, trained, tmp_path):
+    "Screen model, layouts and corrections; and all of the set at the next picture, none of it before."
+    entry = {"type": "SPACE_EQ", "aspect": 1.778, "n_contributors": 3, "slots": {}}
+    later = shutil.copytree(trained[1], tmp_path / "later")
+    write_json(later / "community_anchors.json", {"entries": [entry]})
+    write_json(later / "ship_type_corrections.json", {"F1eet Support Cruiser": "Fleet Support Cruiser"})
+    reader, picture = Reader.open(installed), Image.new("RGB", (640, 360), (40, 60, 90))
+    before, screens = reader.screens.shares([picture]), reader.screens
+    publish(hub, installed, later)
+    checking(installed, hub, Days(NOW)).step()
+    assert reader.screens is screens and reader.anchors["entries"] == []
+    reader.read(picture)
+    assert not np.array_equal(before, reader.screens.shares([picture])) and reader.anchors["entries"] == [entry]
+    assert apply_correction("F1eet Support Cruiser ", reader.corrections) == "Fleet Support Cruiser"
+    screens = reader.screens
+    reader.read(picture)
+    assert reader.screens is screens  # read once, not at every picture
+    update(installed, hub, rollback=True, now=NOW)
+    reader.read(picture)
+    assert np.array_equal(before, reader.screens.shares([picture])) and reader.anchors["entries"] == [] and reader.corrections == {}
+
+
+@pytest.mark.filterwarnings("ignore:what was newly installed cannot be used")
+def test_a_reader_keeps_what_it_has_when_the_new_set_is_spoilt(installed, hub, trained):
+    reader, picture = Reader.open(installed), Image.new("RGB", (640, 360), (40, 60, 90))
+    publish(hub, installed, trained[1])
+    update(installed, hub, now=NOW)
+    screens, whole = reader.screens, (current_set(installed.models) / SCREENS[0]).read_bytes()
+    (current_set(installed.models) / SCREENS[0]).write_bytes(whole[:50])
+    with pytest.warns(UserWarning, match="the old stays"): reader.read(picture)
+    assert reader.screens is screens and reader.read(picture).reason

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,14 +32,15 @@ from warp.data.store import Store
 from warp.data.sync import HubWay, Outbox, SyncReport, sync
 from warp.data.worker import (PAUSES_S, Chore, Corrections, Pace, Sent, Server, ServerWay, SyncWorker, Times, find_way, knowledge_due, refresh_knowledge,
                               side_by_side, tell_corrections, tell_server)
-from warp.errors import BusyError, HubError, InputError, LockedError
+from warp.errors import BusyError, HubError, InputError, LockedError, StoreError
 from warp.hub import Add, FolderHub, MemoryHub
 from warp.knowledge.anchors import grid_of
-from warp.knowledge.overrides import contribute, read_contributions
-from warp.knowledge.votes import read_staging, screen_winners
+from warp.knowledge.overrides import contribute, contribution, read_contributions
+from warp.knowledge.staging import read_staging, screen_winners
 from warp.records import Box
 from warp.server import Settings, create_app
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # huggingface_hub's own
 NOW = "2026-11-20T12:00:00Z"
 EPOCH = 1_795_176_000.0  # the same moment
 DAY = 86_400.0
@@ -142,9 +144,9 @@ def there(open_there): return open_there()
 def place(n): return Box(10 + 60 * (n % 10), 250 + 70 * (n // 10), 46, 56)
 
 
-def filled(config, shots=1, icons=8, name="Gravity Well", others=()):
+def filled(config, shots=1, icons=8, name="Gravity Well", others=(), seed=0):
     "A store whose names the server knows."
-    store, rng = Store(config.training_data), np.random.default_rng(shots * 100 + icons)
+    store, rng = Store(config.training_data), np.random.default_rng((seed, shots, icons))
     for n in range(shots):
         img = Image.new("RGB", (640, 560), (n, 20, 40))
         for i in range(icons): img.paste(Image.fromarray(rng.integers(0, 255, (8, 6, 3), dtype=np.uint8)).resize((46, 56)), place(i)[:2])
@@ -485,6 +487,96 @@ def test_the_public_hubs_own_client_is_given_its_pause(config):
         assert (worker.status.report.sent, worker.status.error) == (8, "")
 
 
+# straight to the public hub, with the real client
+
+@pytest.fixture
+def public(config, monkeypatch):
+    "The public hub's protocol on this machine; whoever puts a token into `hub_token.txt` goes straight there."
+    hfhub._DOORS.clear()  # a port may come again
+    with LoopbackHub(tokens={"hf_good": "me", "hf_another": "me"}) as public:
+        public.create(config.data_repo)
+        monkeypatch.setenv("HF_ENDPOINT", public.url)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield public
+
+
+def on_public(config): return replace(config, hub="hf://")
+
+
+def quiet(config): write_json(config.knowledge / "knowledge_cache.json", {"knowledge": {}, "fetched_at": EPOCH})
+
+
+def test_both_straight_ways_bring_the_same(config, public):
+    store, folder = filled(config, shots=2, others=ABLE), FolderHub(config.hub)
+    config.token_file.write_text("hf_good\n", encoding="utf-8")
+    said = [sync(store, way, config, now=NOW, share_screens=True, grids=grid_of) for way in (HubWay(folder, config.data_repo), find_way(on_public(config)))
+            if not (config.home / "sync.sqlite").unlink(missing_ok=True)]
+    assert said[0] == said[1] and (said[0].sent, said[0].commits) == (16, 1)
+    there = hfhub.HfHub(endpoint=public.url)
+    assert staged(there, config) == staged(folder, config) and public.count("POST .*/commit/") == 1
+    public.forget()
+    assert sync(store, find_way(on_public(config)), config, now=NOW, share_screens=True, grids=grid_of) == SyncReport() and public.count() == 0
+
+
+@pytest.mark.parametrize("where", ["/paths-info/", "/preupload/", "objects/batch", "PUT", "/commit/"])
+@pytest.mark.parametrize(("kind", "how"), [("lost_reply", {}), ("cut", {}), ("status", {"code": 500}), ("done_but", {"code": 504}),
+                                           ("status", {"code": 429, "headers": {"Retry-After": "200"}})], ids=["lost reply", "cut", "500", "504 but done", "429"])
+def test_a_round_straight_to_a_hub_that_fails_in_the_middle(config, public, where, kind, how, monkeypatch):
+    "Whatever breaks, and even where the whole round fails: the next round finishes it, each label once."
+    from huggingface_hub.utils import _http
+    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None))
+    store, now = filled(config, icons=12), [0.0]
+    hub = hfhub.HfHub(endpoint=public.url, token="hf_good", limits=hfhub.Limits(tries=2), clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    public.order(where, kind, times=3, **how)
+    sent = 0
+    for _ in range(4):
+        try: sent += sync(store, hub, config, now=NOW).sent
+        except HubError: now[0] += 300
+    assert sent == 12 or "commit" in where or kind in ("lost_reply", "done_but")  # a batch that had arrived is found, and reported as nothing new
+    assert once_each(hfhub.HfHub(endpoint=public.url), config, 12) and len(public.repos[config.data_repo].commits) == 2
+    assert sync(store, hub, config, now=NOW) == SyncReport()
+
+
+def test_a_revoked_token_on_the_public_hub(config, public):
+    "One notice that names the file, next to no traffic, and everything goes on with the next token."
+    filled(config)
+    quiet(config)
+    config.token_file.write_text("hf_revoked\n", encoding="utf-8")
+    clock = Clock()
+    worker = worker_of(on_public(config), None, clock)
+    for _ in range(48):
+        worker.turn()
+        clock.forward(300)
+    assert "401" in worker.status.error and "hub_token.txt" in worker.status.error and "hf_revoked" not in worker.status.error
+    assert public.count() < 8 and Outbox(config.home / "sync.sqlite").sent() == {}
+    config.token_file.write_text("hf_another\n", encoding="utf-8")
+    worker.turn()
+    assert "labels" not in worker.status.errors and worker.status.report.sent == 8 and once_each(hfhub.HfHub(endpoint=public.url), config, 8)
+
+
+def test_a_month_without_the_public_hub(config, public):
+    "Nobody there for thirty days, and more to send every day; then all of it, within the limits of its days, and the last word on each."
+    store, clock = filled(config, shots=3, icons=20), Clock()
+    config.token_file.write_text("hf_good\n", encoding="utf-8")
+    quiet(config)
+    with socket.create_server(("127.0.0.1", 0)) as taken: port = taken.getsockname()[1]
+    gone = hfhub.HfHub(endpoint=f"http://127.0.0.1:{port}", token="hf_good", sleep=lambda seconds: None)
+    worker = worker_of(config, HubWay(gone, config.data_repo), clock)
+    worker.pace.limit = 50
+    for day in range(30):
+        store.confirm(*((s, a.bbox, a.slot, ("Tachyon Beam", "Gravity Well")[day % 2]) for s, a in store.annotations()[day:day + 1]).__next__())
+        worker.turn()
+        clock.forward(DAY)
+    assert "no connection came about" in worker.status.errors["labels"]
+    back = worker_of(on_public(config), None, clock)
+    back.pace.limit = 50
+    for _ in range(3):
+        back.turn()
+        clock.forward(DAY)
+    decided = read_staging(hfhub.HfHub(endpoint=public.url), config.data_repo).decide()
+    assert "labels" not in back.status.errors and {w.crop_sha256: w.name for w in decided} == {a.crop_sha256: a.name for _, a in store.annotations()}
+
+
 def test_failures_wait_longer_each_time():
     chore, now, tries = Chore("x", lambda: tries.append(now[0]) or 1 / 0), [0.0], []
     for _ in range(5000):
@@ -751,7 +843,7 @@ def test_too_many_requests_end_the_round_of_corrections(config, there, correctio
 
 def test_corrections_go_straight_to_a_hub_too(config, corrections):
     hub = Counted()
-    tell = lambda c: contribute(hub, config.delivery_repo, config.install_id, c.png, c.item_name, c.wrong_name, timestamp=c.at)  # noqa: E731
+    tell = lambda c: contribute(hub, config.delivery_repo, contribution(config.install_id, c.png, c.item_name, c.wrong_name, timestamp=c.at), c.png)  # noqa: E731
     worker = worker_of(config, HubWay(hub, config.data_repo), Clock(), tell=tell)
     worker.correct(picture(), "Gravity Well")
     worker.correct(picture(2), "Kettle")
@@ -812,6 +904,25 @@ def test_an_empty_table_replaces_no_full_one(config, there):
     refresh_knowledge(config, Server(there.url), EPOCH)
     there.gate.order("answer", status=200, body=b'{"knowledge": {}}')
     assert not refresh_knowledge(config, Server(there.url), EPOCH + DAY) and cache(config)["knowledge"] == {"0" * 16: "Gravity Well"}
+
+
+@pytest.mark.parametrize("place", ["os.fsync", "os.replace"])
+def test_a_full_disk_leaves_the_copy_and_the_queue_as_they_were(config, there, corrections, monkeypatch, place):
+    def full(*args, **more): raise OSError(28, "No space left on device")
+
+    published(there.hub, {"0" * 16: "Gravity Well"})
+    refresh_knowledge(config, Server(there.url), EPOCH)
+    before = cache(config)
+    published(there.hub, {"1" * 16: "Tachyon Beam"})
+    assert corrections.put(picture(), "Gravity Well", "", NOW)
+    worker = worker_of(config, HubWay(MemoryHub(), config.data_repo), Clock(), tell=tell_server(Server(there.url), config.install_id))
+    with monkeypatch.context() as patch:
+        patch.setattr(place, full)
+        with pytest.raises(StoreError, match="No space left"): refresh_knowledge(config, Server(there.url), EPOCH + DAY)
+        patch.setattr(Corrections, "_base", lambda self: (_ for _ in ()).throw(StoreError("database or disk is full")))
+        assert worker.correct(picture(2), "Tachyon Beam") is False and "full" in worker.status.errors["corrections"]
+    assert cache(config) == before and len(corrections.waiting(NOW)) == 1 and not list(config.knowledge.glob(".*.json.*"))
+    assert refresh_knowledge(config, Server(there.url), EPOCH + DAY) and cache(config)["knowledge"] == {"1" * 16: "Tachyon Beam"}
 
 
 def test_a_torn_copy_is_fetched_anew(config, there):

@@ -25,14 +25,21 @@ Modules:
 - `warp.desk.names`: A few letters in any order, or one digit, and the item has its name.
 - `warp.desk.page`: What every desk has: a head that says how far one is, keys that work, and messages that show, also when something went wrong.
 - `warp.desk.prelabel`: The boxes are there before anybody draws: a person looks, and says yes or no.
+- `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
+- `warp.intake`: Everything that a stranger sends is a claim. Here it is checked, cut down to what may be kept, and put into the form in which the hub keeps it.
 - `warp.knowledge.anchors`: Learns from confirmed boxes where a panel keeps its slots, whatever size the player plays at.
 - `warp.knowledge.corrections`: What the OCR keeps misreading, learned from the people who put it right.
+- `warp.knowledge.curated`: Pictures and their names, packed by the thousand: a few requests bring them to a trainer, and visitors of the hub see them in their browser.
+- `warp.knowledge.ledger`: What maintainers decided, one line each with its reason: it stands above the votes, and every line can be taken back by a later one.
+- `warp.knowledge.merge`: Every two hours what players sent is decided, packed and tidied away, in one commit that is whole or not there at all.
 - `warp.knowledge.overrides`: One player corrects one wrong answer, and the same picture is right for everybody the next day, without any training.
+- `warp.knowledge.staging`: Every install writes into a folder of its own; everything is read with suspicion, and counted once.
+- `warp.knowledge.trust`: When not everybody means well: who is believed, by how much, and how anyone can check it.
 - `warp.knowledge.vocabulary`: Which names each slot may hold, so that one thing has one name on every machine.
 - `warp.knowledge.votes`: What many players say about one crop becomes one label, and anyone can see how.
 - `warp.loop`: One icon's whole life in one command: confirmed, sent, voted on, learned, published, fetched, recognised.
@@ -45,11 +52,17 @@ Modules:
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
+- `warp.read.ships`: From a bruised line of text to the one ship it names, or to the two it may name, or to none.
+- `warp.read.text`: A piece of a screenshot in, its lines of text and where they stand out.
 - `warp.records`: The nouns of the whole package: what a box, a slot, an annotation, a vote, a match and a release are.
 - `warp.release.checks`: The models stay new by themselves; nobody waits for it, and nobody is bothered when it fails.
 - `warp.release.manifest`: Weights, labels and digests as one thing: which files belong together, whether they are intact, and which of two sets is newer.
 - `warp.release.publish`: From a trained folder to the hub in one commit, or not at all, and never a worse model than the one that is served.
+- `warp.release.served`: Thousands of apps ask the same short question once a day. The answer is read from the hub once in five minutes, made once, and given to all of them.
 - `warp.release.update`: Asks once a day for a newer release, and whatever happens on the way, a working set of models stays in use.
+- `warp.server`: What every player's app asks once a day, and the one door through which labels without a token reach the hub.
+- `warp.status`: One page that shows a player what all the confirming has come to: how much is known, how well it is recognised, and since when.
+- `warp.throttle`: Many people at once, and a hub that likes few visits: how much each may send in a day, and how the things of many go there together.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
 - `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.

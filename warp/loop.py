@@ -35,9 +35,9 @@ from .demo import Player, Truth, World, draw_icon
 from .errors import InputError
 from .hub import Hub, open_hub
 from .knowledge.anchors import grid_of
-from .knowledge.overrides import contribute
+from .knowledge.overrides import contribute, contribution
 from .knowledge.vocabulary import Vocabulary
-from .knowledge.votes import read_staging
+from .knowledge.staging import read_staging
 from .match.cascade import Cascade
 from .match.session import SessionStage
 from .match.templates import TemplateStage
@@ -125,7 +125,9 @@ def _correct(loop: Loop, config: Config, store: Store, most: int = 3) -> int:
     "The player's app got a few icons wrong and he says what they are, each by its picture."
     wrong = [note for _, note in store.annotations() if note.slot == "Starship Traits" and note.name not in VIRTUAL_NAMES][:most]
     said = "2026-11-19T20:00:00Z"
-    for note in wrong: contribute(loop.hub, config.delivery_repo, config.install_id, store.crop_file(note.crop_sha256).read_bytes(), note.name, timestamp=said)
+    for note in wrong:
+        png = store.crop_file(note.crop_sha256).read_bytes()
+        contribute(loop.hub, config.delivery_repo, contribution(config.install_id, png, note.name, timestamp=said), png)
     return len(wrong)
 
 def vote(loop: Loop) -> str:

@@ -15,7 +15,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -322,6 +322,19 @@ class SyncReport:
         later += f"; {self.gathering} wait for more to go with" if self.gathering else ""
         return f"{said}{later}" + "".join(f"\n  stays here: {why}" for why in self.stays)
 
+# %% ../../nbs/13_data.sync.ipynb #53e22c40
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    "One program at a time. Raises `LockedError`, or `StoreError` where no lock can be made."
+    lock = FileLock(file, timeout=0)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout: raise LockedError(f"{file} is held by another program that is sending: let it finish") from None
+    except OSError as e: raise StoreError(f"{file} cannot be made ({e.strerror or e}): check the disk and the folder's permissions") from e
+    try: yield
+    finally: lock.release()
+
 def sync(
     store: Store,
     hub: Hub | Way,  # a hub stands for the straight way to it
@@ -334,19 +347,11 @@ def sync(
     least: int = 1,  # fewer items than that wait for more ...
     patience_s: float = 3600,  # ... but none of them longer
 ) -> SyncReport:
-    "Sends what the hub lacks of the store. Raises `LockedError` while another program syncs, `HubError` when the hub fails: nothing is lost then, the next round goes on."
-    config.home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(config.home / "sync.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout: raise LockedError(f"{lock.lock_file} is held by another program that is syncing: let it finish") from None
-    outbox = Outbox(config.home / "sync.sqlite")
-    try:
+    "Sends what the hub lacks of the store. Raises `LockedError` while another program syncs, `HubError` when the hub fails, `StoreError` when the disk does: nothing is lost then, the next round goes on."
+    with _alone(config.home / "sync.lock"), closing(Outbox(config.home / "sync.sqlite")) as outbox:
         way = hub if hasattr(hub, "carry") else HubWay(hub, config.data_repo)
-        return _Round(store, way, config, outbox, now or utc_now()).run(share_screens, limit, grids, least, patience_s)
-    finally:
-        outbox.close()
-        lock.release()
+        try: return _Round(store, way, config, outbox, now or utc_now()).run(share_screens, limit, grids, least, patience_s)
+        except sqlite3.Error as e: raise StoreError(f"{outbox.file} cannot be written ({e}): make room on the disk; nothing is lost, the next round goes on") from e
 
 # %% ../../nbs/13_data.sync.ipynb #bb9f0cae
 class _Round:

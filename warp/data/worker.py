@@ -10,7 +10,7 @@ app that it lives in. This module also has the second way out, through the commu
 __all__ = ['MOST_WAIT_S', 'CROPS', 'SCREENS', 'GRIDS', 'MOST_IN', 'Tell', 'KNOWLEDGE_S', 'PAUSES_S', 'Times', 'Reply', 'Server',
            'side_by_side', 'Piece', 'Load', 'Told', 'ServerWay', 'find_server', 'find_hub', 'find_way', 'Correction',
            'Corrections', 'tell_server', 'Sent', 'tell_corrections', 'knowledge_due', 'refresh_knowledge', 'Chore',
-           'Status', 'Pace', 'SyncWorker']
+           'Pace', 'Status', 'SyncWorker']
 
 # %% ../../nbs/19_data.worker.ipynb #d721d2f9
 import base64
@@ -32,13 +32,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from .. import __version__
 from ..config import Config, read_json, write_json
 from .crops import crop_phash, open_image
 from .store import Store
-from .sync import Grids, HubWay, Item, Receipt, SyncReport, Way, sync
+from .sync import Grids, HubWay, Item, Receipt, SyncReport, Way, _alone, sync
 from ..errors import BusyError, HubError, InputError, LockedError, NotFoundError, StoreError
 from ..hfhub import HfHub, find_token
 from ..hub import Add, Delete, Hub, open_hub
@@ -461,6 +459,59 @@ class Chore:
         else: self.fails, self.error, self.not_before = 0, "", 0.0
         return done
 
+# %% ../../nbs/19_data.worker.ipynb #88532912
+@dataclass
+class Pace:
+    "How often things happen; seconds."
+    every_s: float = 300.0
+    first_s: float = 30.0
+    soon_s: float = 10.0  # from `wake` to the round
+    least: int = 20  # items that make a round worth a commit
+    patience_s: float = 3600.0  # for fewer
+    breaker_s: float = 300.0  # that corrections rest after a failure
+    limit: int = 200  # uploads a day, and corrections
+
+class _Labels:
+    "Sends what the store has; None while there is nothing to look at."
+
+    def __init__(self, config: Config, way: Way | None, pace: Pace, share_screens: bool, grids: Grids | None, now: Callable[[], str]) -> None:
+        self.config, self.pace, self.way = config, pace, ""  # how labels left last, for people
+        self._given, self._share_screens, self._grids, self._now = way, share_screens, grids, now
+        self._store: Store | None = None
+        self._quiet: object = None  # what the store's files looked like when there was nothing to send
+
+    def __call__(self) -> SyncReport | None:
+        folder = self.config.training_data
+        mark = (_mark(folder / "annotations.json"), _mark(folder / "annotations.journal.jsonl"), self._now()[:10])
+        if mark == self._quiet or not any(mark[:2]): return None
+        way = self._given or find_way(self.config)
+        self.way = str(way or "")
+        if way is None:
+            raise HubError("there is no way out: set WARP_SERVER to the community's server, or put a token into hub_token.txt; labels wait")
+        self._store = self._store or Store(folder)
+        report = sync(self._store, way, self.config, share_screens=self._share_screens, now=self._now(), limit=self.pace.limit, grids=self._grids,
+                      least=self.pace.least, patience_s=self.pace.patience_s)
+        self._quiet = mark if not (report.gathering or report.waiting) else None
+        return report
+
+def _mark(file: Path) -> tuple[int, int] | None:
+    "What changes when a file does; None when there is none."
+    try: stat = file.stat()
+    except OSError: return None
+    return stat.st_mtime_ns, stat.st_size
+
+def _send_corrections(config: Config, corrections: Corrections, tell: Tell | None, now: str, limit: int) -> Sent:
+    "Those that wait, through the server if nobody else is named."
+    if not corrections.file.is_file() or not corrections.waiting(now): return Sent()
+    server = None if tell else find_server(config)
+    tell = tell or (tell_server(server, config.install_id) if server else None)
+    if tell is None: return Sent()  # they wait, and are forgotten after a week
+    with _alone(config.home / "corrections.lock"): return tell_corrections(corrections, tell, now, limit)
+
+def _refresh(config: Config, now: float) -> bool:
+    "The copy of the overrides, if it is time."
+    return knowledge_due(config, now) and refresh_knowledge(config, find_server(config) or open_hub(config.hub), now)
+
 # %% ../../nbs/19_data.worker.ipynb #e4b638b5
 class Status(NamedTuple):
     "How the worker is doing, for people to read and for apps to show."
@@ -475,17 +526,6 @@ class Status(NamedTuple):
     def error(self) -> str:
         "One line for all errors; empty when all is well."
         return "; ".join(f"{name}: {why}" for name, why in self.errors.items())
-
-@dataclass
-class Pace:
-    "How often things happen; seconds."
-    every_s: float = 300.0
-    first_s: float = 30.0
-    soon_s: float = 10.0  # from `wake` to the round
-    least: int = 20  # items that make a round worth a commit
-    patience_s: float = 3600.0  # for fewer
-    breaker_s: float = 300.0  # that corrections rest after a failure
-    limit: int = 200  # uploads a day, and corrections
 
 class SyncWorker:
     "Sends what was confirmed and brings what others corrected, in a daemon thread."
@@ -506,14 +546,14 @@ class SyncWorker:
         chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.config, self.pace, self.status = config, pace or Pace(), Status("new")
-        self._way, self._share_screens, self._grids, self._tell, self._on_status = way, share_screens, grids, tell, on_status
+        self._on_status = on_status
         self._clock, self._wall, self._wait, self._chance = clock, wall, wait, chance
         self._bell, self._halt, self._thread = threading.Event(), threading.Event(), None
-        self._store: Store | None = None
-        self._quiet: object = None  # what the store's files looked like when there was nothing to send
         self._key = self._token_mark()
-        self.corrections = Corrections(config.home / "sync.sqlite")
-        self._chores = [Chore("labels", self._labels), Chore("corrections", self._corrections, (self.pace.breaker_s,)), Chore("knowledge", self._refresh)]
+        self.corrections, self._labels = Corrections(config.home / "sync.sqlite"), _Labels(config, way, self.pace, share_screens, grids, self._now)
+        self._chores = [Chore("labels", self._labels),
+                        Chore("corrections", lambda: _send_corrections(config, self.corrections, tell, self._now(), self.pace.limit), (self.pace.breaker_s,)),
+                        Chore("knowledge", lambda: _refresh(config, wall()))]
 
     # what an app does
 
@@ -570,6 +610,7 @@ class SyncWorker:
         return self._halt.is_set()
 
     def _done(self, result: object) -> None:
+        self.status = self.status._replace(way=self._labels.way)
         if isinstance(result, SyncReport): self.status = self.status._replace(report=result)
         if isinstance(result, Sent) and result != Sent():
             self.status = self.status._replace(corrections=self.status.corrections + result.sent, refused=(*self.status.refused, *result.refused)[-20:])
@@ -583,45 +624,4 @@ class SyncWorker:
 
     def _token_mark(self) -> object: return _mark(self.config.token_file), os.environ.get("HF_TOKEN"), os.environ.get("WARP_SERVER")
 
-    # the chores
 
-    def _labels(self) -> SyncReport | None:
-        folder = self.config.training_data
-        mark = (_mark(folder / "annotations.json"), _mark(folder / "annotations.journal.jsonl"), self._now()[:10])
-        if mark == self._quiet or not any(mark[:2]): return None
-        way = self._way or find_way(self.config)
-        self.status = self.status._replace(way=str(way or ""))
-        if way is None:
-            raise HubError("there is no way out: set WARP_SERVER to the community's server, or put a token into hub_token.txt; labels wait")
-        self._store = self._store or Store(folder)
-        report = sync(self._store, way, self.config, share_screens=self._share_screens, now=self._now(), limit=self.pace.limit, grids=self._grids,
-                      least=self.pace.least, patience_s=self.pace.patience_s)
-        self._quiet = mark if not (report.gathering or report.waiting) else None
-        return report
-
-    def _corrections(self) -> Sent:
-        if not self.corrections.file.is_file() or not self.corrections.waiting(self._now()): return Sent()
-        server = None if self._tell else find_server(self.config)
-        tell = self._tell or (tell_server(server, self.config.install_id) if server else None)
-        if tell is None: return Sent()  # they wait, and are forgotten after a week
-        with _alone(self.config.home / "corrections.lock"): return tell_corrections(self.corrections, tell, self._now(), self.pace.limit)
-
-    def _refresh(self) -> bool:
-        if not knowledge_due(self.config, self._wall()): return False
-        source = find_server(self.config) or open_hub(self.config.hub)
-        return refresh_knowledge(self.config, source, self._wall())
-
-def _mark(file: Path) -> tuple[int, int] | None:
-    "What changes when a file does; None when there is none."
-    try: stat = file.stat()
-    except OSError: return None
-    return stat.st_mtime_ns, stat.st_size
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    "One program at a time. Raises `LockedError`."
-    lock = FileLock(file, timeout=0)
-    try: lock.acquire()
-    except Timeout: raise LockedError(f"{file} is held by another program that is sending: let it finish") from None
-    try: yield
-    finally: lock.release()

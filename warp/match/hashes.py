@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..config import read_json
 from ..data.crops import crop_phash
+from ..knowledge.vocabulary import is_reserved
 from ..records import VIRTUAL_NAMES, Match
 
 # %% ../../nbs/30_match.hashes.ipynb #a35ad0dc
@@ -50,7 +51,7 @@ def claims(
 
 def _names(elected: str, tally: dict[str, int]) -> list[str]:
     ranked = dict.fromkeys([elected, *sorted(tally, key=lambda name: (-tally[name], name))])
-    return [name for name in ranked if isinstance(name, str) and name not in VIRTUAL_NAMES]
+    return [name for name in ranked if isinstance(name, str) and name not in VIRTUAL_NAMES and not is_reserved(name)]
 
 # %% ../../nbs/30_match.hashes.ipynb #8a0fcbb3
 Likeness = Callable[[np.ndarray, str], float | None]  # (crop, name) -> likeness to the item's own pictures, 0 to 1; None where there is none

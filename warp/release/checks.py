@@ -42,6 +42,25 @@ def hours_between() -> float:  # infinite: never
 FIRST_S = 15.0  # seconds from the launch to the first check
 PAUSES_S = (300.0, 900.0, 3600.0, 14400.0)  # after the first, second, third and every further failure
 LOOK_S, SHORTEST_S = 600.0, 60.0  # the longest and the shortest sleep between two looks
+
+class _Rest:
+    "The pause after a failure, on a clock that may leap: a leap ends it."
+
+    def __init__(self) -> None: self.failures, self._since, self._pause_s = 0, 0.0, 0.0
+
+    def left(self, now: float) -> float:
+        "Seconds to go."
+        since = now - self._since
+        return self._pause_s - since if self.failures and 0 <= since < self._pause_s else 0.0
+
+    def begin(self, error: Exception, now: float) -> None:
+        self.failures += 1
+        self._since, named = now, error.retry_after_s if isinstance(error, BusyError) else 0.0
+        self._pause_s = max(PAUSES_S[min(self.failures, len(PAUSES_S)) - 1], named)
+
+    def end(self) -> None: self.failures = 0
+
+# %% ../../nbs/73_release.checks.ipynb #492590ef
 log = logging.getLogger("warp.release.checks")
 
 class _Stopped(Exception):
@@ -67,7 +86,7 @@ class UpdateChecker:
         self.last: UpdateReport | Exception | None = None  # what the last check came to
         self._first_s, self._clock, self._wait = first_s, clock, wait
         self._listeners = [on_updated] if on_updated else []
-        self._failures, self._failed_at, self._pause_s = 0, 0.0, 0.0
+        self._rest = _Rest()
         self._asked, self._bell, self._stopping = True, threading.Event(), threading.Event()
         self._seen = current_set(config.models)
         self._thread: threading.Thread | None = None
@@ -111,16 +130,16 @@ class UpdateChecker:
         "One look, and an update if it is time. Never raises."
         now = self._clock()
         try:
-            if resting := self._resting(now): return resting
+            if resting := self._rest.left(now): return resting
             waiting = due_in(self.config.models, now, self.every_h)
             if waiting and not asked: return waiting
             hub = open_hub(self.config.hub) if self.hub is None else self.hub
             self.last = update(self.config, hub, every_h=self.every_h, now=now, server=self.server, on_progress=self._still_wanted)
-            self._failures = 0
+            self._rest.end()
         except _Stopped: return 0.0
         except Exception as e: self._fail(e, now)
         self._tell()
-        return max(self._resting(now), self._until_due(now), SHORTEST_S)
+        return max(self._rest.left(now), self._until_due(now), SHORTEST_S)
 
     def _run(self) -> None:
         seconds = self._first_s
@@ -131,21 +150,15 @@ class UpdateChecker:
             asked, self._asked = self._asked, False
             seconds = self.step(asked)
 
-    def _resting(self, now: float) -> float:
-        "Seconds left of the pause after a failure."
-        since = now - self._failed_at
-        return self._pause_s - since if self._failures and 0 <= since < self._pause_s else 0.0
-
     def _until_due(self, now: float) -> float:
         try: return due_in(self.config.models, now, self.every_h)
         except OSError: return 0.0
 
     def _fail(self, error: Exception, now: float) -> None:
         "Notes a failure and how long to leave everybody alone."
-        self.last, self._failed_at = error, now
-        self._failures += 1
-        self._pause_s = max(PAUSES_S[min(self._failures, len(PAUSES_S)) - 1], error.retry_after_s if isinstance(error, BusyError) else 0.0)
-        log.log(logging.INFO if self._failures > 1 else logging.WARNING, "no update, and the models in use stay: %s", error)
+        self.last = error
+        self._rest.begin(error, now)
+        log.log(logging.INFO if self._rest.failures > 1 else logging.WARNING, "no update, and the models in use stay: %s", error)
 
     def _still_wanted(self, *_: object) -> None:
         if self._stopping.is_set(): raise _Stopped

@@ -65,7 +65,7 @@ def toy_set(
     rng, folder = np.random.default_rng(seed), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _onnx_averager(folder / "icon_embedder.onnx", "crops", ["n", 64, 64, 3], (1, 2), rng.normal(size=(3, 8)))
-    _onnx_averager(folder / "screen_classifier.onnx", "screens", ["n", 3, 224, 224], (2, 3), rng.normal(size=(3, len(SCREEN_TYPES))))
+    _onnx_averager(folder / "screen_classifier.onnx", "screens", ["n", 224, 224, 3], (1, 2), rng.normal(size=(3, len(SCREEN_TYPES))))
     centroids = rng.normal(size=(len(names), 8)).astype(np.float16)
     np.savez(folder / "icon_gallery.npz", names=np.array(names), centroids=centroids, kind=np.array(["crops"] * len(names)))
     torch.save({"classifier.1.weight": torch.full((len(names), 4), float(seed))}, folder / "icon_classifier.pt")

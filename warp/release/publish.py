@@ -9,7 +9,7 @@ chapter."""
 
 # %% auto #0
 __all__ = ['MOST_MISSING', 'LEAST_KEPT', 'OUTER_LIMIT', 'read_run', 'build_release', 'room', 'worse', 'gate', 'served_release',
-           'publish']
+           'publish', 'restore']
 
 # %% ../../nbs/71_release.publish.ipynb #428fed90
 import json
@@ -17,12 +17,12 @@ import math
 import tempfile
 from pathlib import Path
 
-from ..config import Config, read_json
+from ..config import Config, read_json, write_json
 from ..errors import ConflictError, GateError, HubError, ModelError, NotFoundError, TrainingError
 from ..hub import Add, Hub
 from ..records import Release, utc_now
 from .manifest import OPTIONAL, REQUIRED, SCREENS, TRAINER_ONLY, VERSION_FILE, check_labels, check_state_dicts, parse_release
-from .manifest import read_gallery, read_labels, require_files, stamp
+from .manifest import read_gallery, read_labels, require_files, stamp, verify
 
 # %% ../../nbs/71_release.publish.ipynb #14017624
 def read_run(folder: Path) -> dict:
@@ -94,13 +94,13 @@ def _names(folder: Path) -> dict[str, frozenset[str]]:
     return {"label_map.json": frozenset(read_labels(labels) if labels.exists() else ()),
             "icon_gallery.npz": frozenset(read_gallery(gallery)[0] if gallery.exists() else ())}
 
-def _lost(new: Path, served: Path) -> list[str]:
+def _lost(new: dict[str, frozenset[str]], served: dict[str, frozenset[str]]) -> list[str]:  # both from `_names`
     "A sentence for each list of names of which too many are gone."
-    reasons, known = [], _names(new)
-    for file, names in _names(served).items():
-        kept = len(names & known[file])
+    reasons = []
+    for file, names in served.items():
+        kept = len(names & new[file])
         if kept < LEAST_KEPT * len(names):
-            gone = ", ".join(sorted(names - known[file])[:3])
+            gone = ", ".join(sorted(names - new[file])[:3])
             reasons.append(f"{file} keeps {kept} of {len(names)} served names, at least {LEAST_KEPT:.0%} expected; gone are {gone} …")
     return reasons
 
@@ -123,8 +123,11 @@ def gate(
     "Why this run must not be published, a sentence for each reason."
     reasons = _unfinished(run)
     if served is None: return reasons
-    if served_folder: reasons += _lost(folder, served_folder)
-    same_labels = served_folder is None or _names(folder)["label_map.json"] == _names(served_folder)["label_map.json"]
+    new, known = _names(folder), {}
+    try: known = _names(served_folder) if served_folder else new
+    except ModelError as e: reasons.append(f"the served set is damaged, so nothing can be compared with it: {e}")
+    reasons += _lost(new, known)
+    same_labels = new["label_map.json"] == known.get("label_map.json")
     embedder, screens = ({**((served_run or {}).get(part) or {}), "val_acc": acc}
                          for part, acc in (("embedder", served.embedder_val_acc), ("screens", served.screen_val_acc)))
     reasons += [worse("the embedder", run.get("embedder") or {}, embedder, same_labels), worse("the screen classifier", run.get("screens") or {}, screens)]
@@ -206,3 +209,31 @@ def publish(
         return _publish_once(hub, config.delivery_repo, folder, run, force)
     except (ConflictError, NotFoundError):  # the hub has moved on while we looked
         return _publish_once(hub, config.delivery_repo, folder, run, force)
+
+# %% ../../nbs/71_release.publish.ipynb #723f84e1
+_ABOUT_PUBLICATION = ("serial", "published_at", "overruled")  # in a record of metrics.json; the rest is the run's own
+
+def _run_of(hub: Hub, repo: str, revision: str, old: Release) -> dict:
+    "What the trainer of an earlier release recorded, told as a run of now."
+    record = next((r for r in reversed(_history(hub, repo, revision)) if r.get("serial") == old.serial), None)
+    if record is None: raise HubError(f"metrics.json at {revision[:12]} has no record of release {old.serial}: it was not published by warp and cannot be restored")
+    run = {k: v for k, v in record.items() if k not in _ABOUT_PUBLICATION}
+    if SCREENS[0] in old.files and not run.get("screens"):  # they had been carried over from a still earlier one
+        run["screens"] = {"trained_at": old.screen_trained_at, "val_acc": old.screen_val_acc, "n_samples": old.screen_n_samples}
+    return run | {"trained_at": utc_now(), "restored": {"serial": old.serial, "trained_at": old.trained_at, "revision": revision}}
+
+def restore(
+    hub: Hub,
+    config: Config,
+    revision: str,  # of the delivery repository, at which the good release was served; the hub's history shows it
+) -> Release:
+    "Publishes an earlier release again, as the newest. Raises `NotFoundError` where the hub keeps no earlier revisions, `ModelError` if the files are not what they were."
+    repo = config.delivery_repo
+    old, served = parse_release(json.loads(hub.read(repo, f"models/{VERSION_FILE}", revision))), served_release(hub, repo)
+    if served and served.serial == old.serial: return served
+    with tempfile.TemporaryDirectory(prefix="warp-restore-") as beside:
+        hub.fetch(repo, [f"models/{name}" for name in old.files], Path(beside), revision)
+        folder = Path(beside) / "models"
+        verify(folder, old)
+        write_json(folder / "run.json", _run_of(hub, repo, revision, old))
+        return publish(hub, config, folder, force=True)

@@ -1,7 +1,7 @@
 """One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
 
-`train` reads what lies in staging, lets the votes decide, and stops early if nothing worth a training has changed. Otherwise it pulls exactly the
-crops that won, trains the embedder, the screen model and the classifier of older clients within its minutes, and writes everything that a release
+`train` reads every vote there is, packed or still in staging, lets them decide together with the maintainers' ledger, and stops early if nothing worth a training has changed. Otherwise it pulls exactly the
+crops that won, a few packed files and what is not packed yet, trains the embedder, the screen model and the classifier of older clients within its minutes, and writes everything that a release
 consists of into one folder, `run.json` last. It publishes nothing; `release.publish` looks at the folder and decides. A failed screen model is a
 warning, too many missing crops are an error, Ctrl-C keeps what is there."""
 
@@ -18,7 +18,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +29,19 @@ from tqdm.auto import tqdm
 
 from ..config import Config, read_json, write_json
 from ..data.crops import SIDE, open_image
-from ..errors import FetchError, ImageError, ModelError, TrainingError
+from ..errors import ImageError, ModelError, TrainingError
 from ..hub import Hub
 from ..knowledge.anchors import build_anchors
 from ..knowledge.corrections import build_corrections
+from ..knowledge.curated import Brought, fetch_pictures, picture_file, read_votes
+from ..knowledge.ledger import Ledger, read_ledger
 from ..knowledge.overrides import merge_overrides
-from ..knowledge.votes import Staging, Winner, Winners, read_staging, screen_winners
+from ..knowledge.staging import ScreenWinner, Staging, screen_winners
+from ..knowledge.trust import Trust, elect
+from ..knowledge.votes import Winner, Winners
 from ..knowledge.vocabulary import Vocabulary
 from ..match.model import screen_input
-from ..records import ICON_SLOTS, utc_now
+from ..records import ICON_SLOTS, TEXT_SLOTS, utc_now
 from .art import load_references
 from .icons import (Plan, Samples, Split, load_classifier, load_embedder, publish_classifier, publish_embedder, split_samples, train_classifier,
                               train_embedder, wilson)
@@ -72,18 +76,16 @@ MOST_MISSING = 0.02  # of the wanted crops
 
 def fetch_crops(
     hub: Hub, repo: str,
-    paths: list[str],
-    cache: Path,  # crops of earlier hours
+    winners: Sequence[Winner | ScreenWinner],
+    cache: Path,  # pictures of earlier hours
     progress: bool = False,
-) -> list[str]:  # those that did not come
+) -> Brought:
     "Brings what is not there yet into `cache`. Raises `TrainingError` when too many are missing."
-    wanted = [path for path in paths if not (cache / path).is_file()]
-    try: missing = hub.fetch(repo, wanted, cache, progress=progress).missing if wanted else []
-    except FetchError as e: missing = [*e.fetched.missing, *e.failed]  # the others are in place
-    if len(missing) > MOST_MISSING * len(paths):
-        raise TrainingError(f"{len(missing)} of {len(paths)} crops did not arrive, at most {MOST_MISSING:.0%} may be missing (the first: {missing[0]}): "
+    came = fetch_pictures(hub, repo, winners, cache, progress)
+    if len(came.missing) > MOST_MISSING * len(winners):
+        raise TrainingError(f"{len(came.missing)} of {len(winners)} crops did not arrive, at most {MOST_MISSING:.0%} may be missing (the first: {came.missing[0]}): "
                             "nothing is trained; look at the hub and run again")
-    return list(missing)
+    return came
 
 def read_crops(
     cache: Path, winners: list[Winner], progress: bool = False,
@@ -92,7 +94,7 @@ def read_crops(
     pictures, kept, bad = [], [], []
     for winner in tqdm(winners, "crops", disable=not progress, leave=False):
         try:
-            img = open_image(cache / winner.source)
+            img = open_image(picture_file(cache, winner.crop_sha256))
         except ImageError as e:
             bad.append(str(e))
             continue
@@ -176,6 +178,7 @@ class Job:
     steps: int | None  # steps per network instead of the clock
     progress: bool
     report: TrainReport
+    trust: Trust
     served: Path  # files of the served release, for warm starts
     started: float
     budget_s: float
@@ -186,9 +189,9 @@ class Job:
 SERVED_FILES = ("icon_embedder.safetensors", "icon_classifier.pt", "label_map.json", "icon_classifier_meta.json", "screen_classifier.pt",
                 "screen_classifier_labels.json", "training_manifest.json")
 
-def _fetch_served(hub: Hub, config: Config, into: Path) -> Path:
+def _fetch_served(hub: Hub, config: Config, into: Path, names: Sequence[str] = SERVED_FILES) -> Path:
     "What the last run left, as far as it is there."
-    if hub.head(config.delivery_repo): hub.fetch(config.delivery_repo, [f"models/{name}" for name in SERVED_FILES], into)
+    if hub.head(config.delivery_repo): hub.fetch(config.delivery_repo, [f"models/{name}" for name in names], into)
     return into / "models"
 
 def _grids(hub: Hub, repo: str) -> dict[str, list[dict]]:
@@ -219,10 +222,10 @@ def _train_screens(job: Job, seconds: float) -> dict | None:
     with job.report.stage("screens") as words:
         try:
             winners = screen_winners(job.hub, job.config.data_repo, job.seed)
-            cache = job.config.home / "cache" / "staging-files"
-            missing = set(fetch_crops(job.hub, job.config.data_repo, [w.source for w in winners], cache))
-            there = [w for w in winners if w.source not in missing]
-            pictures = np.stack([screen_input(open_image(cache / w.source)) for w in there]) if there else np.empty((0, 224, 224, 3), np.uint8)
+            cache = job.config.home / "cache" / "pictures"
+            fetch_crops(job.hub, job.config.data_repo, winners, cache)
+            there = [w for w in winners if picture_file(cache, w.sha256).is_file()]
+            pictures = np.stack([screen_input(open_image(picture_file(cache, w.sha256))) for w in there]) if there else np.empty((0, 224, 224, 3), np.uint8)
             types, previous = [w.screen_type for w in there], load_screens(job.served)
             trained = train_screens(pictures, types, seconds, job.steps, job.seed, previous, progress=job.progress)
         except (TrainingError, ImageError) as e:
@@ -271,6 +274,7 @@ def train(
     force: bool = False,  # train even if nothing has changed
     seed: int = 0,
     steps: int | None = None,  # for tests: that many steps per network instead of the clock
+    trust: Trust = Trust(),  # noqa: B008  # switches beside the plain rule of the votes
     progress: bool = True,
 ) -> TrainReport:
     "Everything that a release needs, into `out`. Raises `TrainingError` if it must not be published."
@@ -278,11 +282,12 @@ def train(
     report = TrainReport(out, say=(lambda line: tqdm.write(line)) if progress else (lambda line: None))
     with tempfile.TemporaryDirectory(prefix="warp-served-") as beside, _threads(best_threads()), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the quick ONNX exporter announces its retirement at every call
-        job = Job(hub, config, out, seed, steps, progress, report, _fetch_served(hub, config, Path(beside)), started, 60 * budget_minutes)
+        job = Job(hub, config, out, seed, steps, progress, report, trust, _fetch_served(hub, config, Path(beside), ["training_manifest.json"]), started, 60 * budget_minutes)
         vocabulary = Vocabulary.load(config.host_dir)
-        staging, winners = _decide(job, vocabulary)
+        staging, ledger, winners = _decide(job, vocabulary)
         report.skipped = _reason_to_skip(job, winners, 0 if force else min_new_crops)
         if report.skipped: return report
+        _fetch_served(hub, config, Path(beside))  # 45 MB of weights: not for an hour that skips
         _begin(out)
         samples, used, missing = _gather(job, winners, vocabulary)
         references = _references(job, images or config.images, vocabulary)
@@ -291,7 +296,7 @@ def train(
         embedder = _train_embedder(job, samples, split, references, for_embedder)
         screens = _train_screens(job, for_screens) if not report.interrupted else None
         classifier = _train_classifier(job, samples, split, references)
-        _write_knowledge(job, staging, vocabulary, {w.crop_sha256: w.name for w in used})
+        _write_knowledge(job, staging, ledger, vocabulary, {w.crop_sha256: w.name for w in used})
     report.run = {"trained_at": utc_now(), "seed": seed, "n_classes": classifier["n_classes"], "val_acc": classifier["val_acc"],
                   "n_samples": len(used), "n_users": len({who for w in used for who in w.voters}), "epochs": classifier["epochs"],
                   "n_wanted": len(winners), "n_missing": len(missing), "n_references": len(references[0]), "left_out": _left_out(winners, staging),
@@ -302,13 +307,14 @@ def train(
     return report
 
 # %% ../../nbs/53_train.job.ipynb #deb0a9fc
-def _decide(job: Job, vocabulary: Vocabulary) -> tuple[Staging, Winners]:
+def _decide(job: Job, vocabulary: Vocabulary) -> tuple[Staging, Ledger, Winners]:
     with job.report.stage("votes") as words:
-        staging = read_staging(job.hub, job.config.data_repo, progress=job.progress)
-        winners = staging.decide(vocabulary)
-        words += [f"{len(staging.votes)} lines of {len(staging.installs)} installs", f"{len(winners)} winners of {len({w.name for w in winners})} names"]
+        staging, ledger = read_votes(job.hub, job.config.data_repo, progress=job.progress), read_ledger(job.hub, job.config.data_repo)
+        winners = elect(staging, vocabulary, trust=job.trust, ledger=ledger)
+        words += [f"{len(staging.lines)} lines of {len(staging.installs)} installs", f"{len(winners)} winners of {len({w.name for w in winners})} names"]
         if len(winners.unknown): words.append(f"{len(winners.unknown)} with a name that is in no vocabulary")
-    return staging, winners
+        if winners.notes: words.append(f"{len(winners.notes)} things decided by maintainers or by trust")
+    return staging, ledger, winners
 
 def _reason_to_skip(job: Job, winners: Winners, min_new_crops: int) -> str:
     if not winners: return "nobody has confirmed an icon yet: there is nothing to learn from"
@@ -324,10 +330,10 @@ def _begin(out: Path) -> None:
 
 def _gather(job: Job, winners: Winners, vocabulary: Vocabulary) -> tuple[Samples, list[Winner], list[str]]:
     with job.report.stage("crops") as words:
-        cache = job.config.home / "cache" / "staging-files"
-        missing = fetch_crops(job.hub, job.config.data_repo, [w.source for w in winners], cache, job.progress)
-        gone = set(missing)
-        pictures, used, bad = read_crops(cache, [w for w in winners if w.source not in gone], job.progress)
+        cache = job.config.home / "cache" / "pictures"
+        missing, refused = fetch_crops(job.hub, job.config.data_repo, winners, cache, job.progress)
+        pictures, used, bad = read_crops(cache, [w for w in winners if picture_file(cache, w.crop_sha256).is_file()], job.progress)
+        bad += [f"{path}: {why}" for path, why in refused.items()]
         for text in bad[:5]: job.report.warn(f"left out: {text}")
         words.append(f"{len(used)} crops of {len({w.name for w in used})} names")
         if missing or bad: words.append(f"{len(missing)} missing, {len(bad)} damaged")
@@ -342,11 +348,12 @@ def _references(job: Job, images: Path | None, vocabulary: Vocabulary) -> tuple[
         if not references[0]: job.report.warn("no clean icons: name the host's images folder, or items seen once will be missed")
     return references
 
-def _write_knowledge(job: Job, staging: Staging, vocabulary: Vocabulary, labels: dict[str, str]) -> None:
+def _write_knowledge(job: Job, staging: Staging, ledger: Ledger, vocabulary: Vocabulary, labels: dict[str, str]) -> None:
     "Corrections, overrides, anchors, and what this run was trained on. Empty ones are written too, or a bad entry could never be emptied out."
     with job.report.stage("knowledge") as words:
-        corrections, knowledge = build_corrections(staging.votes, vocabulary), merge_overrides(job.hub, job.config.delivery_repo, vocabulary)
-        anchors = build_anchors(_grids(job.hub, job.config.data_repo))
+        heard = [v for v in staging.votes if v.slot in TEXT_SLOTS and v.install_id not in ledger.denied_installs]
+        corrections, knowledge = build_corrections(heard, vocabulary), merge_overrides(job.hub, job.config.delivery_repo, vocabulary)
+        anchors = build_anchors({who: grids for who, grids in _grids(job.hub, job.config.data_repo).items() if who not in ledger.denied_installs})
         write_json(job.out / "ship_type_corrections.json", corrections)
         write_json(job.out / "knowledge.json", knowledge)
         write_json(job.out / "community_anchors.json", anchors)
