@@ -59,7 +59,7 @@ def test_merge_and_one_crop_explained(tmp_path, capsys):
     fill(hub)
     before = hub.head(DATA)
     assert main(["merge", *places]) == 0 and hub.head(DATA) == before and "a dry run, nothing was changed" in capsys.readouterr().out
-    assert main(["merge", "--apply", "--trust", "quarantine", *places]) == 0 and hub.head(DATA) != before and "1 commits" in capsys.readouterr().out
+    assert main(["merge", "--apply", "--trust", "quarantine", *places]) == 0 and hub.head(DATA) != before and ": 1 commit\n" in capsys.readouterr().out
     assert main(["votes", "show", CROPS[10].sha256[:8], "--picture", str(tmp_path / "ballot.png"), *places]) == 0
     said = capsys.readouterr().out
     assert f"**{NAMES[2]}**" in said and f"relabel {NAMES[7]} (seen in the game)" in said and (tmp_path / "ballot.png").read_bytes().startswith(b"\x89PNG")

@@ -114,7 +114,7 @@ def test_merging_changes_no_decision(hub):
     assert believed(hub) == [b for b in before if b[0] != poisoned] and poisoned in {b[0] for b in before}
     one, many = MemoryHub(), MemoryHub()
     for h, between in ((one, lambda: None), (many, lambda: go(many))):
-        for day in range(5):
+        for day in range(3):
             for who in ("ann", "ben", "cat"): send(h, [vote(who, i, NAMES[(i + day * len(who)) % 8], at=f"1{day}T2{i % 4}:00:00Z") for i in range(day, 8)])
             between()
     go(one)
@@ -339,7 +339,7 @@ def sent(tmp_path_factory) -> Path:
 def test_a_merge_that_is_killed_and_run_again_leaves_what_one_in_peace_leaves(sent, tmp_path, most):
     steps = steps_of(sent, tmp_path / "peace", most)
     clean = digest(FolderHub(tmp_path / "peace"))
-    draw = sorted(random.Random(most).sample(range(1, steps), 5)) + [steps]
+    draw = sorted(random.Random(most).sample(range(1, steps), 3)) + [steps]
     told = run_dying(sent, tmp_path / "killed", most, draw)
     assert [how for how, _ in told] == ["killed"] * len(draw) and {found for _, found in told} == {clean}
 

@@ -228,7 +228,8 @@ def closed_port():
     with socket.create_server(("127.0.0.1", 0)) as free: return free.getsockname()[1]
 
 
-@pytest.mark.parametrize("address", [f"http://127.0.0.1:{closed_port()}", "ftp://127.0.0.1", "nonsense", "http://[::1", "http://user:secret@127.0.0.1:1"])
+@pytest.mark.parametrize("address", [f"http://127.0.0.1:{closed_port()}", "ftp://127.0.0.1", "nonsense", "http://[::1", "http://user:secret@127.0.0.1:1"],
+                         ids=["closed", "ftp", "nonsense", "half", "secret"])
 def test_a_server_that_is_not_there_leaves_all_as_it_is(installed, hub, address):
     before = touched(installed)
     with pytest.raises(HubError, match="could not be asked") as told: update(installed, hub, now=NOW, server=address)

@@ -1284,6 +1284,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'warp.knowledge.curated._come': ('knowledge.curated.html#_come', 'warp/knowledge/curated.py'),
                                         'warp.knowledge.curated._contents': ( 'knowledge.curated.html#_contents',
                                                                               'warp/knowledge/curated.py'),
+                                        'warp.knowledge.curated._database': ( 'knowledge.curated.html#_database',
+                                                                              'warp/knowledge/curated.py'),
                                         'warp.knowledge.curated._features': ( 'knowledge.curated.html#_features',
                                                                               'warp/knowledge/curated.py'),
                                         'warp.knowledge.curated._files': ('knowledge.curated.html#_files', 'warp/knowledge/curated.py'),

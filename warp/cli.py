@@ -13,6 +13,7 @@ __all__ = ['CLASHING', 'demo', 'lab', 'add', 'import_', 'export', 'sync', 'votes
 import argparse
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -128,10 +129,11 @@ def train(args: argparse.Namespace) -> None:
     print(f"skipped: {report.skipped}" if report.skipped else f"a release lies in {args.out}; next: warp publish {args.out}")
 
 def publish(args: argparse.Namespace) -> None:
-    "Publish a trained release as one commit, unless it is worse than the served one."
-    from warp.release.publish import publish
-    config, hub = _places(args)
-    print(publish(hub, config, args.folder, force=args.force))
+    "Publish a trained release as one commit, unless it is worse than the served one; or an earlier one again."
+    from warp.release.publish import publish, restore
+    config, hub = _places(args, PATIENT)
+    if not args.folder and not args.restore: raise InputError("nothing to publish was named: give the folder that 'warp train' left, or --restore and an earlier revision")
+    print(restore(hub, config, args.restore) if args.restore else publish(hub, config, args.folder, force=args.force))
 
 def update(args: argparse.Namespace) -> None:
     "Bring this machine's models up to the published release, or go back to the one before."
@@ -143,8 +145,11 @@ def read(args: argparse.Namespace) -> None:
     "Read screenshots of one build: names, places, a build file for SETS, an annotated picture."
     from tqdm.auto import tqdm
     from warp.read.build import Reader, merge_builds
+    from warp.read.ships import ship_named
+    ship = ship_named(args.ship) if args.ship else None  # before anything is read: a name that is none ends here
     reader = Reader.open(Config.load(args.home, args.hub, args.host))
     build = merge_builds(reader.read(shot) for shot in tqdm(args.shots, desc="reading", unit="shot", disable=len(args.shots) < 2, leave=False))
+    if ship: build = replace(build, ship=ship)
     if args.out: build.write(args.out)
     for shot, path in zip(args.shots, _pictures(args.picture, args.shots)): build.write_picture(shot, path)
     print(build.to_csv() if args.csv else build)
@@ -216,7 +221,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--trust", default="", metavar="SWITCHES", help=_SWITCHES)
     p = _verb(verbs, publish, "warp publish release --hub /srv/hub")
-    p.add_argument("folder", type=Path, help="what 'warp train' left")
+    p.add_argument("folder", type=Path, nargs="?", help="what 'warp train' left")
+    p.add_argument("--restore", metavar="REVISION", help="publish again what the hub served at this revision, as the newest release")
     p.add_argument("--force", action="store_true", help="publish even if the gate refuses")
     p = _verb(verbs, update, "warp update --check")
     p.add_argument("--check", action="store_true", help="only tell whether there is something new")
@@ -226,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("shots", type=Path, nargs="+", metavar="SHOT", help="screenshots of one build")
     p.add_argument("--out", type=Path, help="the build file, for SETS: File -> Load")
     p.add_argument("--picture", type=Path, help="the screenshot with what was read drawn on it (a folder for several)")
+    p.add_argument("--ship", metavar="TYPE", help="the ship, where it is not read from the screenshot: 'Fleet Kholhr Temporal Warbird [T6-X2]'; SETS drops the space section of a file that names none")
     p.add_argument("--csv", action="store_true", help="print one line a slot, for a spreadsheet")
     p = _verb(verbs, serve, "warp serve --hub /srv/hub --port 8000")
     p.add_argument("--port", type=int, default=8000)

@@ -35,9 +35,9 @@ from .demo import Player, Truth, World, draw_icon
 from .errors import InputError
 from .hub import Hub, open_hub
 from .knowledge.anchors import grid_of
+from .knowledge.curated import read_votes
 from .knowledge.overrides import contribute, contribution
 from .knowledge.vocabulary import Vocabulary
-from .knowledge.staging import read_staging
 from .match.cascade import Cascade
 from .match.session import SessionStage
 from .match.templates import TemplateStage
@@ -131,7 +131,7 @@ def _correct(loop: Loop, config: Config, store: Store, most: int = 3) -> int:
     return len(wrong)
 
 def vote(loop: Loop) -> str:
-    staging = read_staging(loop.hub, loop.config(loop.world.newcomer).data_repo, progress=True)
+    staging = read_votes(loop.hub, loop.config(loop.world.newcomer).data_repo, progress=True)
     winners = staging.decide(Vocabulary.load())
     outvoted = sum(len(w.tally) - 1 for w in winners.disputed)
     return f"{len(winners)} crops decided from {len(staging.votes)} votes of {len(staging.installs)} installs; {len(winners.disputed)} were disputed, {outvoted} names outvoted"

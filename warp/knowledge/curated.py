@@ -20,6 +20,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,13 +76,17 @@ CROPS, SCREENS = Shelf("crops", CropRow), Shelf("screens", ScreenRow)
 SHARD_ROWS = 4096  # 50 MB of crops; two of DuckDB's smallest row groups, which are what the viewer reads at a time
 _TYPES = {str: ("varchar", "string", "chr(0)"), int: ("integer", "int32", "-1")}  # in DuckDB, in `datasets`, and a value that never occurs
 
-def _base() -> Any:
-    "A DuckDB connection that does the same thing in the same order every time."
+@cache
+def _database() -> Any:
     try: import duckdb
     except ImportError: raise MissingExtra("duckdb", "knowledge") from None
     base = duckdb.connect()
     base.execute("set threads = 1; set preserve_insertion_order = true")
     return base
+
+def _base() -> Any:
+    "A connection to the one DuckDB of this module, which does the same thing in the same order every time."
+    return _database().cursor()
 
 def _text(path: Path) -> str: return "'" + path.as_posix().replace("'", "''") + "'"
 
