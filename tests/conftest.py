@@ -16,6 +16,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores, and notebooks that teach with tiny models: threads would only fight
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     "With `-n 2 --dist loadgroup`: a file stays in one process, the wheel is built once, two browsers never run at once, and notebooks go where there is room."
     for item in items:
