@@ -26,6 +26,7 @@ from warp.data.crops import make_crop
 from warp.data.sync import thumbnail
 from warp.errors import ConflictError, HubError, InputError, ModelError
 from warp.hub import Add, FolderHub, MemoryHub
+from warp.knowledge.ledger import Decision, add_decisions
 from warp.release.manifest import toy_set
 from warp.release.publish import publish
 from warp.release.served import Answer, AnswerCache, read_knowledge, read_version
@@ -572,6 +573,15 @@ def test_a_merge_is_served_at_once_and_done_once(empty):
     client.post("/contribute", json=said(install_id="somebody-else"))
     empty.refuses = True
     assert is_problem(client.post("/admin/merge", headers=key), 503)
+
+
+def test_a_merge_leaves_out_whom_a_maintainer_has_shut_out(empty):
+    client, key = client_of(empty), {"X-Admin-Key": "s3cret"}
+    client.post("/contribute", json=said())
+    add_decisions(empty, DATA, [Decision("", "deny", install_id=ME, why="makes names up")])
+    assert client.post("/admin/merge", headers=key).json()["total"] == 0
+    add_decisions(empty, DATA, [Decision("", "pin", install_id=ME, why="it was a mistake")])
+    assert client.post("/admin/merge", headers=key).json()["total"] == 1
 
 
 def test_a_merge_and_somebody_else_at_once(empty):

@@ -2175,6 +2175,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'warp.server._items': ('server.html#_items', 'warp/server.py'),
                              'warp.server._kept': ('server.html#_kept', 'warp/server.py'),
                              'warp.server._look': ('server.html#_look', 'warp/server.py'),
+                             'warp.server._merged': ('server.html#_merged', 'warp/server.py'),
                              'warp.server._on_anything': ('server.html#_on_anything', 'warp/server.py'),
                              'warp.server._on_bad_request': ('server.html#_on_bad_request', 'warp/server.py'),
                              'warp.server._on_failure': ('server.html#_on_failure', 'warp/server.py'),

@@ -34,6 +34,7 @@ from .config import Config
 from .errors import HubError, ImageError, InputError, MissingExtra, ModelError, StoreError, WarpError
 from .hub import Hub
 from .intake import INSTALL_ID, Parcel, crops_parcel, example_png, grids_parcel, plain_id, screens_parcel, take_contribution
+from .knowledge.ledger import read_ledger
 from .knowledge.merge import merge_contributions as merge_knowledge
 from .knowledge.vocabulary import Vocabulary
 from .records import SCREEN_TYPES, SLOTS, utc_now
@@ -447,14 +448,18 @@ async def hf_dataset(request: Request, secret: Annotated[str | None, Security(_W
 _MERGED = _answers({"ok": True, "merged": 3, "total": 1204, "revision": "c434…40", "message": "nothing new"}, 403, 408, 409, 413, 503,
                    maybe=("revision", "message"))
 
+def _merged(backend: Backend) -> dict:
+    "Counts contributions, but for those of installs that a maintainer has shut out."
+    settings, ledger = backend.settings, read_ledger(backend.hub, backend.settings.data_repo)
+    return merge_knowledge(backend.hub, settings.delivery_repo, backend.vocabulary, denied=ledger.denied_installs)
+
 @router.post("/admin/merge", responses=_MERGED)
 async def admin_merge(request: Request, key: Annotated[str | None, Security(_ADMIN)] = None) -> dict:
     "Counts all contributions into knowledge.json now, instead of with the next training run."
     backend = _backend(request)
     _require(key, backend.settings.admin_key, "ADMIN_KEY")
     if not backend.merging.acquire(blocking=False): raise HTTPException(409, "a merge is running: its result will be served")
-    try:
-        done = await asyncio.to_thread(merge_knowledge, backend.hub, backend.settings.delivery_repo, backend.vocabulary)
+    try: done = await asyncio.to_thread(_merged, backend)
     finally: backend.merging.release()
     backend.knowledge.forget()
     return done

@@ -17,7 +17,7 @@ import json
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -312,13 +312,14 @@ def merge_contributions(
     *,
     since: str = "",  # a day
     min_votes: int = 1,
+    denied: Collection[str] = (),  # installs that a maintainer does not let vote
     apply: bool = True,
     progress: bool = False,
 ) -> dict:  # ok, merged (hashes that changed), total, revision (when committed)
     "Counts all contributions, and commits knowledge.json if it changed. Raises `HubError`."
     for left in reversed(range(TRIES)):
         head = hub.head(repo)
-        old, new = _published(hub, repo), merge_overrides(hub, repo, vocabulary, min_votes, progress, since)
+        old, new = _published(hub, repo), merge_overrides(hub, repo, vocabulary, min_votes, progress, since, denied)
         known = old.get("knowledge", old) if isinstance(old, dict) else {}
         done = {"ok": True, "merged": sum(known.get(k) != new["knowledge"].get(k) for k in known | new["knowledge"]), "total": new["entries"]}
         if old == new: return done | {"message": "nothing new"}
@@ -374,7 +375,7 @@ def merge(
             finally: r.all.lines.close()
     report = next((told for told in reports if told.commits), reports[-1])
     report.commits, report.applied = [c for told in reports for c in told.commits], apply
-    report.overrides = merge_contributions(hub, config.delivery_repo, vocabulary, since=since, min_votes=min_votes, apply=apply, progress=progress)
+    report.overrides = merge_contributions(hub, config.delivery_repo, vocabulary, since=since, min_votes=min_votes, denied=r.ledger.denied_installs, apply=apply, progress=progress)
     return report
 
 def _commit(r: Round, commits: list[list[Add | Delete]], apply: bool) -> None:

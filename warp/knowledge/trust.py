@@ -391,7 +391,7 @@ class Audit:
         rows = [repr(self), f"revision `{r['input']['revision'][:12]}`, {digests}",
                 f"switches: {', '.join(f'{k}={v}' for k, v in r['rule']['trust'].items()) or 'none, the plain rule'}",
                 "won: " + ", ".join(f"{n} {how}" for how, n in r["won_by"].items())]
-        return "\n\n".join(rows + [f"**{title}** ({len(some)})" + "".join(f"\n- {line}" for line in some[:5]) for title, some in self._told() if some])
+        return "\n\n".join(rows + [f"**{title}** ({len(some)})" + "\n" + "".join(f"\n- {line}" for line in some[:5]) for title, some in self._told() if some])
 
     def _told(self) -> list[tuple[str, list[str]]]:
         "What there is to say, by title."

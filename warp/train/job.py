@@ -352,7 +352,7 @@ def _write_knowledge(job: Job, staging: Staging, ledger: Ledger, vocabulary: Voc
     "Corrections, overrides, anchors, and what this run was trained on. Empty ones are written too, or a bad entry could never be emptied out."
     with job.report.stage("knowledge") as words:
         heard = [v for v in staging.votes if v.slot in TEXT_SLOTS and v.install_id not in ledger.denied_installs]
-        corrections, knowledge = build_corrections(heard, vocabulary), merge_overrides(job.hub, job.config.delivery_repo, vocabulary)
+        corrections, knowledge = build_corrections(heard, vocabulary), merge_overrides(job.hub, job.config.delivery_repo, vocabulary, denied=ledger.denied_installs)
         anchors = build_anchors({who: grids for who, grids in _grids(job.hub, job.config.data_repo).items() if who not in ledger.denied_installs})
         write_json(job.out / "ship_type_corrections.json", corrections)
         write_json(job.out / "knowledge.json", knowledge)
