@@ -16,15 +16,6 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores, and notebooks that teach with tiny models: threads would only fight
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    "With `-n 2 --dist loadgroup`: a file stays in one process, the wheel is built once, two browsers never run at once, and notebooks go where there is room."
-    for item in items:
-        names, file = set(getattr(item, "fixturenames", ())), item.path.stem
-        group = "wheel" if names & {"wheel", "base_python"} else "browser" if names & {"chromium", "browser_page"} else "" if file == "test_notebooks" else file
-        if group and not item.get_closest_marker("xdist_group"): item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def own_home():
     "WARP_HOME in a temporary folder, and no hub, token or host of the person who runs the tests."

@@ -15,8 +15,6 @@ from loopback_hub import LoopbackHub
 
 from warp.release.manifest import read_gallery
 
-pytestmark = pytest.mark.xdist_group("hour")  # the same first hour serves both files
-
 
 def copied(hour: Path, to: Path) -> Path:
     "The community after its first hour, to change something in it."

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.xdist_group("wheel")  # one demo for the whole file, and one wheel
 STAGES = 9
 PLAYERS, STEPS = 5, 120
 OURS = {"icon_embedder.onnx", "icon_gallery.npz", "icon_embedder_meta.json", "icon_embedder.safetensors", "icon_classifier.pt", "label_map.json", "icon_classifier_meta.json", "screen_classifier.onnx",

@@ -31,8 +31,6 @@ SEEDS_FIELDS = {"version": str, "trained_at": str, "n_classes": int, "val_acc": 
                 "screen_trained_at": str, "screen_val_acc": float, "screen_n_samples": int}
 SECONDS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
-pytestmark = pytest.mark.xdist_group("hour")  # the same first hour serves both files
-
 
 @pytest.fixture(scope="module")
 def hour() -> Path: return first_hour()
