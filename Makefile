@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export MPLBACKEND ?= agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-ALL := train,ocr,spark,desk,server,dev
+ALL := detect,ocr,spark,desk,server,dev
 METADATA := settings.ini pyproject.toml setup.py
 # pip tells its progress to people and is silent in logs
 QUIET := $(shell [ -t 2 ] || echo -q)
