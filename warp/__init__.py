@@ -64,6 +64,7 @@ Modules:
 - `warp.status`: One page that shows a player what all the confirming has come to: how much is known, how well it is recognised, and since when.
 - `warp.throttle`: Many people at once, and a hub that likes few visits: how much each may send in a day, and how the things of many go there together.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
+- `warp.train.canary`: Crops that no model may ever learn from, so that two models can be asked about the same pictures.
 - `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
 - `warp.train.report`: Before a training and after it, the same question: what is in these pictures, and whom would you believe?
