@@ -126,8 +126,8 @@ class Hand:
                 new MutationObserver((_, it) => { cell.dataset.ran = 'yes'; it.disconnect() }).observe(prompt, {childList: true, characterData: true, subtree: true}) }""")
             cell.locator(".jp-InputArea-editor").click()
             self.page.keyboard.press("Control+Enter")
-            try: self.page.wait_for_selector(".jp-CodeCell[data-ran=yes]", timeout=15_000)
-            except Late: continue
+            try: self.until(lambda: cell.get_attribute("data-ran"), "the cell runs", 15)
+            except AssertionError: continue
             for _ in range(36):
                 busy = "*" in cell.locator(".jp-InputPrompt").inner_text()
                 try: return self.page.wait_for_selector(until, timeout=5_000 if busy else 30_000)

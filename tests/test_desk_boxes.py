@@ -588,6 +588,8 @@ class Sitter(Hand):
             self.hit(box, "clickable")
         self.insist(act, lambda: not self.part(box), f"the box at {box} is gone")
 
+    def crosses(self) -> int: return self.page.evaluate("[...document.querySelectorAll('.warp-boxes-canvas rect.clickable')].filter(r => getComputedStyle(r).pointerEvents !== 'none').length")
+
     def choose_none(self) -> None:
         "Clicks where no box lies."
         self.insist(lambda: self.page.mouse.click(*self.at(5, 5)), lambda: self.page.locator(self.CARD, has_text="No box selected").count(), "no box is selected")
@@ -684,9 +686,15 @@ def test_a_person_draws_names_submits_undoes_and_comes_back_after_a_crash(browse
         theirs = next(t for t in two.truth if slot_named(t.slot).kind == "icon" and not t.name.startswith("__"))
         guesses = len(hand.until(lambda: store.annotations(second, "candidate"), "a program has looked at the second screenshot"))
         hand.boxes(guesses)
+        assert hand.crosses() == 0, "the cross of a box that is not selected would lie in the box above"
         hand.click(theirs.bbox)
         hand.card("a guess")
+        assert hand.crosses() == 1
         hand.cross(theirs.bbox)
+        hand.card("No box selected")
+        hand.boxes(guesses - 1)
+        hand.draw(spare := Box(40, 40, 60, 60))
+        hand.hit(spare, "clickable")  # at once, when Python may not even have heard of it
         hand.card("No box selected")
         hand.boxes(guesses - 1)
         hand.name(theirs.slot, slot_keys("GROUND_EQ")[theirs.slot], theirs.bbox, theirs.name)
