@@ -66,6 +66,7 @@ Modules:
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
 - `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
+- `warp.train.report`: Before a training and after it, the same question: what is in these pictures, and whom would you believe?
 - `warp.train.screens`: From some dozens of thumbnails, the networks that tell the seven kinds of screens apart."""
 
 from importlib import import_module
