@@ -44,6 +44,7 @@ Modules:
 - `warp.knowledge.votes`: What many players say about one crop becomes one label, and anyone can see how.
 - `warp.loop`: One icon's whole life in one command: confirmed, sent, voted on, learned, published, fetched, recognised.
 - `warp.match.cascade`: Four modules that each know something, asked in an order that was measured, give one answer that says who gave it.
+- `warp.match.detector`: A picture in, named boxes out, from any network whose contract lies beside it. No torch.
 - `warp.match.hashes`: Remembers what people said about a crop that looked just like this one, and believes it only after a look at the item's own picture.
 - `warp.match.model`: Turns sixty crops into sixty points in 30 ms and names each after the nearest point of its slot's gallery.
 - `warp.match.session`: What a person has just confirmed is the best picture of that item, on that person's screen.
