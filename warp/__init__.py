@@ -29,6 +29,7 @@ Modules:
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
+- `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
@@ -46,6 +47,7 @@ Modules:
 - `warp.knowledge.votes`: What many players say about one crop becomes one label, and anyone can see how.
 - `warp.loop`: One icon's whole life in one command: confirmed, sent, voted on, learned, published, fetched, recognised.
 - `warp.match.cascade`: Four modules that each know something, asked in an order that was measured, give one answer that says who gave it.
+- `warp.match.detector`: A picture in, named boxes out, from any network whose contract lies beside it. No torch.
 - `warp.match.hashes`: Remembers what people said about a crop that looked just like this one, and believes it only after a look at the item's own picture.
 - `warp.match.model`: Turns sixty crops into sixty points in 30 ms and names each after the nearest point of its slot's gallery.
 - `warp.match.session`: What a person has just confirmed is the best picture of that item, on that person's screen.
