@@ -148,7 +148,8 @@ def plot_tail(data: DataReport, axis: Any) -> None:  # a matplotlib axis
     sizes = sorted(data.sizes.values(), reverse=True)
     axis.fill_between(range(1, len(sizes) + 1), sizes, step="mid", alpha=0.25)
     axis.step(range(1, len(sizes) + 1), sizes, where="mid", linewidth=1)
-    axis.set(yscale="log", ylim=(0.8, None), xlabel="names, the most photographed first", ylabel="crops", title="crops a name")
+    axis.set(yscale="log", ylim=(0.8, None), xlabel="names, the most photographed first", title="crops a name")
+    for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter): ticks("{x:g}")
 
 def plot_slots(data: DataReport, axis: Any, most: int = 12) -> None:
     "Crops a slot, the fullest on top."
@@ -227,7 +228,7 @@ class Judged:
         nothing, clean = np.zeros((SIDE, SIDE, 4), np.uint8), clean or {}
         worst = self.confusions[:most]
         return sheet([np.hstack([_opaque(self.pictures[c.example]), *(clean.get(name, nothing) for name in (c.name, c.said))]) for c in worst],
-                     [f"{c.name} → {c.said or 'nothing'}" + (f", {c.times} times" if c.times > 1 else "") for c in worst], columns=4)
+                     [f"{c.name} as {c.said or 'nothing'}" + (f", {c.times} times" if c.times > 1 else "") for c in worst], columns=4)
 
 def _tally(keys: Sequence[str], right: np.ndarray) -> dict[str, tuple[int, int]]:
     found = defaultdict(lambda: [0, 0])
