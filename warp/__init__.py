@@ -28,7 +28,10 @@ Modules:
 - `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
+- `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
+- `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
+- `warp.detect.train`: A small network of our own that learns to find things in minutes on a processor, and leaves a file that needs no torch.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
