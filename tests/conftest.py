@@ -78,14 +78,19 @@ def chromium() -> str:
 
 
 @pytest.fixture
-def browser_page(chromium):
+def browser(chromium):
+    "A browser for one test. (While one is open, asyncio believes that a loop runs; a file whose last tests all need one may widen this.)"
+    from lab import browsing
+    with browsing(chromium) as found: yield found
+
+
+@pytest.fixture
+def browser_page(browser):
     "An empty page of a headless browser, tall enough for a desk."
-    from lab import CHROMIUM_FLAGS, slowed
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield slowed(browser.new_page(viewport=dict(width=1600, height=1500)))
-        browser.close()
+    from lab import slowed
+    page = slowed(browser.new_page(viewport=dict(width=1600, height=1500)))
+    yield page
+    page.close()
 
 
 @pytest.fixture(scope="session")

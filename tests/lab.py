@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Error as Refused, TimeoutError as Late
+from playwright.sync_api import Browser, Error as Refused, Page, TimeoutError as Late, sync_playwright
 
 from warp.records import Box
 
@@ -20,7 +21,16 @@ SLOWER = float(os.environ.get("SLOW_BROWSER", 1))
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
-def slowed(page) -> object:
+@contextmanager
+def browsing(chromium: str) -> Iterator[Browser]:
+    "A headless browser."
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+def slowed(page: Page) -> Page:
     "The page, as slow as SLOW_BROWSER says."
     if SLOWER > 1: page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
     return page
@@ -78,7 +88,7 @@ class Hand:
     """
     DESK, PICTURE = ".warp-desk:not([data-old])", ".jp-OutputArea .wrapper img"
 
-    def __init__(self, page, lab: Lab, notebook: str):
+    def __init__(self, page: Page, lab: Lab, notebook: str):
         self.page = page
         page.goto(f"{lab.url}/lab/tree/{notebook}?token={lab.token}")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)

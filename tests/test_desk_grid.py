@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab import Hand, Lab
+from lab import Hand, Lab, browsing
 from warp.config import Config
 from warp.data.crops import crops_array, cut_crop, make_crop, open_image
 from warp.data.store import Store, Word
@@ -418,6 +418,12 @@ BARE = """async ([esm, css, state, sheet]) => {
 
 DARK = ("--jp-layout-color1: #111; --jp-layout-color2: #212121; --jp-border-color2: #424242; --jp-ui-font-color1: #fff; --jp-ui-font-color2: #b3b3b3; "
         "--jp-brand-color1: #2196f3; --jp-success-color1: #4caf50; --jp-warn-color1: #ff9800; background: #111")  # as JupyterLab's dark theme has them
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    "One for all tests that follow; the ones above had no need of it."
+    with browsing(chromium) as found: yield found
 
 
 def bare(page, cells: list[dict], places: list[np.ndarray], names: dict) -> float:  # milliseconds until it was painted

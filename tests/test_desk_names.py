@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab import CHROMIUM_FLAGS, Hand, Lab, slowed
+from lab import Hand, Lab, browsing, slowed
 from warp.config import Config
 from warp.data.crops import crops_array, open_image
 from warp.data.store import Store
@@ -191,9 +191,7 @@ def test_the_field_in_the_kernel():
 @pytest.fixture(scope="module")
 def tab(chromium):
     "A plain page with names.js in it."
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+    with browsing(chromium) as browser:
         page = slowed(browser.new_page(viewport=dict(width=900, height=640)))
         page.set_content("<meta charset=utf-8><style>:root { color-scheme: light dark }</style>"
                          "<div id=around tabindex=0><div id=host style='width: 460px; margin: 30px'></div><button>next</button></div>")
@@ -203,7 +201,6 @@ def tab(chromium):
         page.wait_for_function("() => window.nameField")
         page.evaluate("() => { window.outside = []; document.getElementById('around').addEventListener('keydown', e => outside.push(e.key)); }")
         yield page
-        browser.close()
 
 
 class Field:
