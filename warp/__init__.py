@@ -31,6 +31,8 @@ Modules:
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
+- `warp.detect.sld`: Reads the animation files of Age of Empires II: every frame, every layer, and what a frame leaves to the one before it.
+- `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
@@ -69,6 +71,7 @@ Modules:
 - `warp.status`: One page that shows a player what all the confirming has come to: how much is known, how well it is recognised, and since when.
 - `warp.throttle`: Many people at once, and a hub that likes few visits: how much each may send in a day, and how the things of many go there together.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
+- `warp.train.canary`: Crops that no model may ever learn from, so that two models can be asked about the same pictures.
 - `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
 - `warp.train.report`: Before a training and after it, the same question: what is in these pictures, and whom would you believe?
