@@ -9,13 +9,15 @@ warning, too many missing crops are an error, Ctrl-C keeps what is there."""
 
 # %% auto #0
 __all__ = ['MOST_MISSING', 'PARTS', 'RESERVE_S', 'SERVED_FILES', 'label_digest', 'training_manifest', 'changes_since',
-           'fetch_crops', 'read_crops', 'TrainReport', 'shares', 'best_threads', 'Hour', 'open_hour', 'learn', 'train']
+           'fetch_crops', 'read_crops', 'TrainReport', 'shares', 'best_threads', 'Hour', 'open_hour', 'learn', 'train',
+           'check_parameters']
 
 # %% ../../nbs/59_train.job.ipynb #cfb46293
 import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -226,7 +228,9 @@ class Hour:
         "For all networks that are still to come."
         return max(1.0, self.budget_s - min(RESERVE_S, 0.05 * self.budget_s) - (time.monotonic() - self.started))
 
-    def _repr_markdown_(self) -> str: return "\n\n".join(part._repr_markdown_() for part in (self.report, self.data) if part is not None)
+    def _repr_markdown_(self) -> str:
+        if self.report.skipped: return f"Nothing is trained: {self.report.skipped}."
+        return self.data._repr_markdown_() if self.data else f"Only {', '.join(self.parts)} will be trained."
 
     def sheet(self) -> Any:  # a picture
         "Some of the crops; nothing where nothing is trained."
@@ -322,6 +326,15 @@ def _train_icons(hour: Hour, for_embedder: float, for_screens: float) -> dict:
 def train(hub: Hub, config: Config, out: Path, **options: Any) -> TrainReport:
     "A whole hour in one call; the options are those of `open_hour`."
     return learn(open_hour(hub, config, out, **options))
+
+# %% ../../nbs/59_train.job.ipynb #22abef5e
+def check_parameters(cells: Sequence[str]) -> None:  # the notebook's input so far, which IPython calls `In`
+    "Raises `InputError` for a parameter that the notebook does not have."
+    given = next((i for i, source in enumerate(cells) if source.startswith("# Parameters")), None)
+    if given is None: return
+    known, names = (re.findall(r"^(\w+) = ", cells[i], re.M) for i in (given - 1, given))
+    if wrong := sorted(set(names) - set(known)):
+        raise InputError(f"{', '.join(wrong)} cannot be set here: expected some of {', '.join(known)}, spelled like that")
 
 # %% ../../nbs/59_train.job.ipynb #deb0a9fc
 def _decide(hour: Hour) -> None:
