@@ -2,11 +2,7 @@
 
 The icon network is a grid of means, whitened by what differs between two pictures of one item; the screen network is a ridge regression on the same grid. They are published and
 installed by the package's own publish and update, over a host folder with the world's clean icons. Who reads with them was never among those they learned from."""
-import atexit
 import functools
-import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +19,8 @@ from warp.release.manifest import toy_set
 from warp.release.publish import publish
 from warp.release.update import update
 
-TEACHERS, CELLS, SCREEN_CELLS = 5, 8, 16  # players who taught; means along a side of a crop, of a screen
+CELLS, SCREEN_CELLS = 8, 16  # means along a side of a crop, of a screen
+TEACHERS, MAPPERS = 6, 9  # players who taught names and screens; who drew boxes; the rest, and the newcomer, only read
 GREY = (38, 44, 56)  # what lies behind a clean icon
 
 
@@ -55,16 +52,19 @@ def record(shot, labels) -> dict:
 
 def lesson(world: World) -> tuple[np.ndarray, list[str], np.ndarray, list[str], dict]:
     "What the teachers have: crops with names, screens with types, and their layouts."
-    crops, names, screens, types, grids = [], [], [], [], {}
+    crops, names, screens, types = [], [], [], []
     for player in world.players[:TEACHERS]:
-        for shot in world.screenshots(player):
-            made, labels = shot.render(), [t for t in world.labels(player, shot) if SLOTS[t.slot].kind == "icon"]
-            crops.append(crops_array(made.image, [t.bbox for t in labels]))
+        for shot in map(lambda kind: world.shot(player, kind), SCREEN_TYPES):
+            image, labels = shot.render().image, icons(world, player, shot)
+            crops.append(crops_array(image, [t.bbox for t in labels]))
             names += [t.name for t in labels]
-            screens.append(screen_input(made.image))
+            screens.append(screen_input(image))
             types.append(shot.screen_type)
-            if grid := grid_of(record(shot, labels)): grids.setdefault(player.install_id, []).append(grid)
+    grids = {player.install_id: [grid for shot in world.screenshots(player) if (grid := grid_of(record(shot, icons(world, player, shot))))] for player in world.players[:MAPPERS]}
     return np.concatenate(crops), names, np.stack(screens), types, build_anchors(grids)
+
+
+def icons(world: World, player, shot) -> list: return [t for t in world.labels(player, shot) if SLOTS[t.slot].kind == "icon"]
 
 
 def clean(world: World) -> np.ndarray:  # uint8 (names, 64, 64, 3)
@@ -103,7 +103,10 @@ def learn_screens(folder: Path, screens: np.ndarray, types: list[str]) -> None:
 
 
 @functools.cache
-def world() -> World: return World.make()
+def world() -> World: return World.make(players=13)
+
+
+def readers() -> list: return [*world().players[MAPPERS:], world().newcomer]  # five installs that nothing was learned from
 
 
 def teach(folder: Path, seed: int = 1, trained_at: str = "2026-11-20T10:00:00Z") -> Path:
@@ -116,11 +119,8 @@ def teach(folder: Path, seed: int = 1, trained_at: str = "2026-11-20T10:00:00Z")
     return made
 
 
-@functools.cache
-def taught() -> Config:  # home/, hub/, host/ and release/ side by side; copy before changing anything in it
+def settle(folder: Path) -> Config:  # home/, hub/, host/ and release/ side by side
     "A player's machine that has the release and the host's icons."
-    folder = Path(tempfile.mkdtemp(prefix="warp-taught-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     world().write_icons(folder / "host/images")
     config = Config.load(folder / "home", folder / "hub", folder / "host")
     hub = open_hub(config.hub)

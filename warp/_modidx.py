@@ -542,6 +542,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'warp.demo._places': ('demo.html#_places', 'warp/demo.py'),
                            'warp.demo._room': ('demo.html#_room', 'warp/demo.py'),
                            'warp.demo._said': ('demo.html#_said', 'warp/demo.py'),
+                           'warp.demo._said_in': ('demo.html#_said_in', 'warp/demo.py'),
                            'warp.demo._seat': ('demo.html#_seat', 'warp/demo.py'),
                            'warp.demo._shape': ('demo.html#_shape', 'warp/demo.py'),
                            'warp.demo._ship': ('demo.html#_ship', 'warp/demo.py'),
