@@ -11,6 +11,7 @@ __all__ = ['CLASHING', 'demo', 'lab', 'add', 'import_', 'export', 'sync', 'votes
 
 # %% ../nbs/95_cli.ipynb #7b43071a
 import argparse
+import json
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -144,15 +145,18 @@ def update(args: argparse.Namespace) -> None:
 def read(args: argparse.Namespace) -> None:
     "Read screenshots of one build: names, places, a build file for SETS, an annotated picture."
     from tqdm.auto import tqdm
+    from warp.host import with_host
     from warp.read.build import Reader, merge_builds
     from warp.read.ships import ship_named
     ship = ship_named(args.ship) if args.ship else None  # before anything is read: a name that is none ends here
-    reader = Reader.open(Config.load(args.home, args.hub, args.host))
+    reader = Reader.open(with_host(Config.load(args.home, args.hub, args.host)))
     build = merge_builds(reader.read(shot) for shot in tqdm(args.shots, desc="reading", unit="shot", disable=len(args.shots) < 2, leave=False))
     if ship: build = replace(build, ship=ship)
+    if not build.slots: raise InputError(f"nothing was read: {build.reason}")
     if args.out: build.write(args.out)
-    for shot, path in zip(args.shots, _pictures(args.picture, args.shots)): build.write_picture(shot, path)
-    print(build.to_csv() if args.csv else build)
+    for shot, path, seen in zip(args.shots, _pictures(args.picture, args.shots), build.shots):
+        if not seen.reason: build.write_picture(shot, path)
+    print(json.dumps(build.to_record(), ensure_ascii=False) if args.json else build.to_csv() if args.csv else build)
 
 def serve(args: argparse.Namespace) -> None:
     "Serve /health and /model/version from the hub."
@@ -234,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--picture", type=Path, help="the screenshot with what was read drawn on it (a folder for several)")
     p.add_argument("--ship", metavar="TYPE", help="the ship, where it is not read from the screenshot: 'Fleet Kholhr Temporal Warbird [T6-X2]'; SETS drops the space section of a file that names none")
     p.add_argument("--csv", action="store_true", help="print one line a slot, for a spreadsheet")
+    p.add_argument("--json", action="store_true", help="print everything that is known, scores and second thoughts too, for a program")
     p = _verb(verbs, serve, "warp serve --hub /srv/hub --port 8000")
     p.add_argument("--port", type=int, default=8000)
     p.add_argument("--host-address", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
