@@ -35,6 +35,7 @@ Modules:
 - `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
+- `warp.host`: Finds the SETS app's configuration folder on Windows, macOS and Linux, and never writes a byte there.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
 - `warp.intake`: Everything that a stranger sends is a claim. Here it is checked, cut down to what may be kept, and put into the form in which the hub keeps it.
 - `warp.knowledge.anchors`: Learns from confirmed boxes where a panel keeps its slots, whatever size the player plays at.
@@ -57,7 +58,9 @@ Modules:
 - `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.hostfile`: What was read, written down so that SETS opens it with *File -> Load*, key by key as its loader expects.
 - `warp.read.labels`: What the game writes beside its slots, in the languages it speaks, and which slot a bruised line of it means.
+- `warp.read.places`: What was read in each place of a screenshot, in the order of its panel, and drawn so that a person can check it.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
 - `warp.read.ships`: From a bruised line of text to the one ship it names, or to the two it may name, or to none.
 - `warp.read.text`: A piece of a screenshot in, its lines of text and where they stand out.
