@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Error as Refused, Page, TimeoutError as
 from warp.records import Box
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_MS = 120_000
 SLOWER = float(os.environ.get("SLOW_BROWSER", 1))
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -31,7 +32,9 @@ def browsing(chromium: str) -> Iterator[Browser]:
 
 
 def slowed(page: Page) -> Page:
-    "The page, as slow as SLOW_BROWSER says."
+    "The page, as slow as SLOW_BROWSER says, and waits that only what is broken outlasts."
+    page.set_default_timeout(PATIENCE_MS)
+    page.set_default_navigation_timeout(PATIENCE_MS)
     if SLOWER > 1: page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
     return page
 
@@ -91,9 +94,9 @@ class Hand:
     def __init__(self, page: Page, lab: Lab, notebook: str):
         self.page = page
         page.goto(f"{lab.url}/lab/tree/{notebook}?token={lab.token}")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         page.wait_for_function("""async url => { const found = await (await fetch(url)).json();
-            return found.length && found[0].connections > 0 && found[0].execution_state === 'idle' }""", arg=f"{lab.url}/api/kernels?token={lab.token}", timeout=90_000, polling=300)
+            return found.length && found[0].connections > 0 && found[0].execution_state === 'idle' }""", arg=f"{lab.url}/api/kernels?token={lab.token}", polling=300)
         self._idle()  # the server knows the kernel before the page does, and a cell run in between asks which kernel
         files = page.locator(".jp-FileBrowser")
         self.insist(lambda: files.is_visible() and page.keyboard.press("Control+B"), lambda: not files.is_visible(), "the file browser makes room")
@@ -117,14 +120,14 @@ class Hand:
     def press(self, *keys: str) -> None:
         "Keys for the desk, each once the desk or a field on it has the keyboard."
         for key in keys:
-            self.page.wait_for_function("desk => document.activeElement?.closest(desk)", arg=self.DESK, timeout=30_000)
+            self.page.wait_for_function("desk => document.activeElement?.closest(desk)", arg=self.DESK)
             self.page.keyboard.press(key)
 
     def cursor_in(self, element: str) -> None:
         "Waits until it has the keyboard."
-        self.page.wait_for_function("element => document.activeElement?.matches(element)", arg=element, timeout=30_000)
+        self.page.wait_for_function("element => document.activeElement?.matches(element)", arg=element)
 
-    def _idle(self) -> None: self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=90_000)
+    def _idle(self) -> None: self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/")
 
     def run(self, number: int, until: str) -> None:
         """Runs a code cell until `until` is shown.
@@ -161,7 +164,7 @@ class Hand:
         self.insist(choose, dialog.is_visible, "the dialog that asks whether to restart")
         page.locator(".jp-Dialog button >> text=Restart").click()
         dialog.wait_for(state="detached")
-        page.wait_for_function("window.left_idle", timeout=90_000)
+        page.wait_for_function("window.left_idle")
         self._idle()
 
     def at(self, x: float, y: float) -> tuple[float, float]:

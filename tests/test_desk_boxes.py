@@ -557,10 +557,10 @@ class Sitter(Hand):
     "Somebody before the boxes desk, who looks before going on."
     CARD, BOX = ".warp-boxes-side .warp-card h4", ".warp-boxes-canvas g:not([style*=animation]) rect.movable"  # what fades away is no box any more
 
-    def shows(self, text: str) -> None: self.page.wait_for_selector(f".warp-title:has-text('{text}')", timeout=60_000)
-    def card(self, *texts: str) -> None: self.page.wait_for_selector(self.CARD + "".join(f":has-text({json.dumps(text)})" for text in texts), timeout=30_000)
-    def says(self, text: str) -> None: self.page.wait_for_selector(f".warp-messages >> text={text}", timeout=30_000)
-    def boxes(self, count: int) -> None: self.page.wait_for_function(f"document.querySelectorAll('{self.BOX}').length === {count}", timeout=60_000)
+    def shows(self, text: str) -> None: self.page.wait_for_selector(f".warp-title:has-text('{text}')")
+    def card(self, *texts: str) -> None: self.page.wait_for_selector(self.CARD + "".join(f":has-text({json.dumps(text)})" for text in texts))
+    def says(self, text: str) -> None: self.page.wait_for_selector(f".warp-messages >> text={text}")
+    def boxes(self, count: int) -> None: self.page.wait_for_function(f"document.querySelectorAll('{self.BOX}').length === {count}")
 
     def part(self, box: Box, kind: str = "movable", at_most: int = 8):
         "The outline (movable) or the cross (clickable) of the box that lies there, give or take some pixels, or None. An element, so that a click waits until it lies still, and hits it."
@@ -703,7 +703,7 @@ def test_a_person_draws_names_submits_undoes_and_comes_back_after_a_crash(browse
         hand.shows(files[1])
         draft = store.annotations(second, "pending")
         assert [(a.slot, a.name) for _, a in draft] == [(theirs.slot, theirs.name)]
-        page.wait_for_function(f"[...document.querySelectorAll('{hand.BOX}')].filter(r => !r.style.stroke.startsWith('rgba')).length === 1", timeout=60_000)
+        page.wait_for_function(f"[...document.querySelectorAll('{hand.BOX}')].filter(r => !r.style.stroke.startsWith('rgba')).length === 1")
         page.locator(".warp-desk").scroll_into_view_if_needed()
         keep("6-after-a-crash")
         hand.choose_none()

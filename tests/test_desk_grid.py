@@ -611,7 +611,7 @@ def on_disk(folder: Path) -> dict[str, list[dict]]:
 
 
 def stored(page) -> None:
-    page.wait_for_selector(".wg-count:not(.wg-saving)", timeout=60_000)
+    page.wait_for_selector(".wg-count:not(.wg-saving)")
 
 
 def words(page) -> dict[str, str]:

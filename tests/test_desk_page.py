@@ -207,7 +207,7 @@ def test_the_keyboard_in_jupyterlab(browser_page, tmp_path, pictures_out):
         def heard(*names: str) -> None:
             said.extend(names)
             shown = "text => [...document.querySelectorAll('.warp-desk .widget-html-content')].some(e => e.textContent === text)"
-            page.wait_for_function(shown, arg="heard: " + " ".join(said), timeout=30_000)
+            page.wait_for_function(shown, arg="heard: " + " ".join(said))
 
         for name in ("n", "x", "Enter", "ArrowLeft"): press(name)  # the desk has the keyboard as soon as it is there
         heard("n", "x", "Enter", "ArrowLeft")

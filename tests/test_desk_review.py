@@ -604,16 +604,16 @@ class Sitter(Hand):
     def look(self, *sha: str) -> str:
         "Waits until the crop is painted and Python knows of it; its sha256, or `nothing`."
         self.page.wait_for_function("wanted => { const at = document.querySelector('.warp-desk:not([data-old]) .warp-review')?.dataset.shown; return at && (!wanted || at === wanted) }",
-                                    arg=sha[0] if sha else None, timeout=60_000)
+                                    arg=sha[0] if sha else None)
         return self.page.locator(".warp-desk:not([data-old]) .warp-review").get_attribute("data-shown")
 
     def leave(self, sha: str) -> str:
         "Waits until another crop is painted."
-        self.page.wait_for_function("left => { const at = document.querySelector('.warp-review')?.dataset.shown; return at && at !== left }", arg=sha, timeout=60_000)
+        self.page.wait_for_function("left => { const at = document.querySelector('.warp-review')?.dataset.shown; return at && at !== left }", arg=sha)
         return self.look()
 
-    def unsent(self, n: int) -> None: self.page.wait_for_selector(f".warp-review[data-unsent='{n}']", timeout=60_000)
-    def says(self, text: str) -> None: self.page.wait_for_selector(f".warp-messages >> text={text}", timeout=60_000)
+    def unsent(self, n: int) -> None: self.page.wait_for_selector(f".warp-review[data-unsent='{n}']")
+    def says(self, text: str) -> None: self.page.wait_for_selector(f".warp-messages >> text={text}")
 
 
 def test_an_evening_of_a_maintainer(browser_page, tmp_path, pictures_out):

@@ -225,13 +225,13 @@ def test_a_damaged_model_is_no_reason_not_to_open(config):
 # ---- in JupyterLab
 
 def looked_at(page, at: int) -> None:
-    page.wait_for_selector(f".warp-desk:not([data-old]) .warp-view[data-at='{at}'][data-sharp=yes]", timeout=30_000)
+    page.wait_for_selector(f".warp-desk:not([data-old]) .warp-view[data-at='{at}'][data-sharp=yes]")
 
 
 def wait_for_marks(page, wanted: str) -> None:
     shorts = {"-": "", "s": "later"} | {look.key: look.short for look in LOOKS.values()} | {"0": "Nothing"}
     shown = "wanted => [...document.querySelectorAll('.warp-desk:not([data-old]) .warp-badge')].map(badge => badge.textContent).join() === wanted"
-    page.wait_for_function(shown, arg=",".join(shorts[letter] for letter in wanted), timeout=30_000)
+    page.wait_for_function(shown, arg=",".join(shorts[letter] for letter in wanted))
 
 
 def test_an_evening_in_jupyterlab(browser_page, tmp_path, pictures_out):
