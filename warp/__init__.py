@@ -28,8 +28,14 @@ Modules:
 - `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
+- `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
+- `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
+- `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
+- `warp.detect.sld`: Reads the animation files of Age of Empires II: every frame, every layer, and what a frame leaves to the one before it.
+- `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
+- `warp.host`: Finds the SETS app's configuration folder on Windows, macOS and Linux, and never writes a byte there.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
 - `warp.intake`: Everything that a stranger sends is a claim. Here it is checked, cut down to what may be kept, and put into the form in which the hub keeps it.
 - `warp.knowledge.anchors`: Learns from confirmed boxes where a panel keeps its slots, whatever size the player plays at.
@@ -44,6 +50,7 @@ Modules:
 - `warp.knowledge.votes`: What many players say about one crop becomes one label, and anyone can see how.
 - `warp.loop`: One icon's whole life in one command: confirmed, sent, voted on, learned, published, fetched, recognised.
 - `warp.match.cascade`: Four modules that each know something, asked in an order that was measured, give one answer that says who gave it.
+- `warp.match.detector`: A picture in, named boxes out, from any network whose contract lies beside it. No torch.
 - `warp.match.hashes`: Remembers what people said about a crop that looked just like this one, and believes it only after a look at the item's own picture.
 - `warp.match.model`: Turns sixty crops into sixty points in 30 ms and names each after the nearest point of its slot's gallery.
 - `warp.match.session`: What a person has just confirmed is the best picture of that item, on that person's screen.
@@ -51,6 +58,9 @@ Modules:
 - `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.hostfile`: What was read, written down so that SETS opens it with *File -> Load*, key by key as its loader expects.
+- `warp.read.labels`: What the game writes beside its slots, in the languages it speaks, and which slot a bruised line of it means.
+- `warp.read.places`: What was read in each place of a screenshot, in the order of its panel, and drawn so that a person can check it.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
 - `warp.read.ships`: From a bruised line of text to the one ship it names, or to the two it may name, or to none.
 - `warp.read.text`: A piece of a screenshot in, its lines of text and where they stand out.

@@ -11,6 +11,7 @@ __all__ = ['CLASHING', 'demo', 'lab', 'add', 'import_', 'export', 'sync', 'votes
 
 # %% ../nbs/95_cli.ipynb #7b43071a
 import argparse
+import json
 import re
 import sys
 from contextlib import AbstractContextManager
@@ -104,7 +105,7 @@ def _show(args: argparse.Namespace, hub: Hub, config: Config, staging: Any, ledg
     ballot = explain(staging.lines, sha)
     print(ballot._repr_markdown_())
     decision = ledger.of_crop(sha)
-    if decision: print(f"decided {decision.at}: {decision.decision} {decision.name}".rstrip() + f" ({decision.why})")
+    if decision: print(f"above the votes stands a maintainer's decision of {decision.at}: {decision.decision} {decision.name}".rstrip() + f" ({decision.why})")
     if not args.picture: return
     if ballot.winner is None: raise InputError(f"no vote on {sha} stands: there is nothing to draw")
     ballot_picture(open_image(crop_bytes(hub, config.data_repo, sha)), ballot.winner).save(args.picture)
@@ -161,15 +162,18 @@ def update(args: argparse.Namespace) -> None:
 def read(args: argparse.Namespace) -> None:
     "Read screenshots of one build: names, places, a build file for SETS, an annotated picture."
     from tqdm.auto import tqdm
+    from warp.host import with_host
     from warp.read.build import Reader, merge_builds
     from warp.read.ships import ship_named
     ship = ship_named(args.ship) if args.ship else None  # before anything is read: a name that is none ends here
-    reader = Reader.open(Config.load(args.home, args.hub, args.host))
+    reader = Reader.open(with_host(Config.load(args.home, args.hub, args.host)))
     build = merge_builds(reader.read(shot) for shot in tqdm(args.shots, desc="reading", unit="shot", disable=len(args.shots) < 2, leave=False))
     if ship: build = replace(build, ship=ship)
+    if not build.slots: raise InputError(f"nothing was read: {build.reason}")
     if args.out: build.write(args.out)
-    for shot, path in zip(args.shots, _pictures(args.picture, args.shots)): build.write_picture(shot, path)
-    print(build.to_csv() if args.csv else build)
+    for shot, path, seen in zip(args.shots, _pictures(args.picture, args.shots), build.shots):
+        if not seen.reason: build.write_picture(shot, path)
+    print(json.dumps(build.to_record(), ensure_ascii=False) if args.json else build.to_csv() if args.csv else build)
 
 def serve(args: argparse.Namespace) -> None:
     "Serve /health and /model/version from the hub."
@@ -180,7 +184,7 @@ def serve(args: argparse.Namespace) -> None:
     config, hub = _places(args)
     uvicorn.run(create_app(hub, Settings.from_env()), host=args.host_address, port=args.port, proxy_headers=False)  # the app itself counts trusted hops
 
-# %% ../nbs/95_cli.ipynb #2182c066
+# %% ../nbs/95_cli.ipynb #f928c17d
 def minutes(text: str) -> float:
     "50m, 90s, 1.5h, or a bare number of minutes. Raises what argparse turns into a sentence."
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())
@@ -261,6 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--picture", type=Path, help="the screenshot with what was read drawn on it (a folder for several)")
     p.add_argument("--ship", metavar="TYPE", help="the ship, where it is not read from the screenshot: 'Fleet Kholhr Temporal Warbird [T6-X2]'; SETS drops the space section of a file that names none")
     p.add_argument("--csv", action="store_true", help="print one line a slot, for a spreadsheet")
+    p.add_argument("--json", action="store_true", help="print everything that is known, scores and second thoughts too, for a program")
     p = _verb(verbs, serve, "warp serve --hub /srv/hub --port 8000")
     p.add_argument("--port", type=int, default=8000)
     p.add_argument("--host-address", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
