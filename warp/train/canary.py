@@ -125,6 +125,7 @@ class Comparison:
     names: tuple[str, ...] = field(repr=False)
     new: tuple[str, ...] = field(repr=False)  # what each said; "" for nothing
     served: tuple[str, ...] = field(repr=False)
+    shas: tuple[str, ...] = field(default=(), repr=False)  # which crops they are, for a look at them
 
     def _right(self, said: Sequence[str]) -> np.ndarray: return np.array([a == b for a, b in zip(self.names, said)], bool)
 
@@ -193,16 +194,15 @@ def compare_embedders(sides: Sides, canary: Canary, names: Names) -> Comparison:
     "Both embedders within each slot's names."
     allowed = [names(slot) for slot in canary.slots]
     new, served = (tuple(embedder_answers(folder, canary.pictures, allowed)) for folder in sides)
-    return Comparison("the embedder", tuple(canary.names), new, served)
+    return Comparison("the embedder", tuple(canary.names), new, served, tuple(canary.shas))
 
 def compare_classifiers(sides: Sides, canary: Canary, seed: int = 0) -> Comparison:
     "Both classifiers of older clients at 224 pixels, on as many crops as a minute allows."
     some = canary.take(sorted(np.random.default_rng(seed).permutation(len(canary))[:MOST_AT_224].tolist()))
     new, served = (tuple(classifier_answers(folder, some.pictures)) for folder in sides)
-    return Comparison("the classifier of older clients", tuple(some.names), new, served)
+    return Comparison("the classifier of older clients", tuple(some.names), new, served, tuple(some.shas))
 
 def lost_sheet(comparison: Comparison, canary: Canary, most: int = 24) -> Any:  # a picture
     "The crops that the new model loses, with what they are and what it calls them."
-    pictures = {name: picture for name, picture in zip(canary.names, canary.pictures)}
-    rows = comparison.lost[:most]
-    return sheet([pictures[comparison.names[i]] for i in rows], [f"{comparison.names[i]} as {comparison.new[i] or 'nothing'}" for i in rows], columns=6, side=96)
+    row, rows = {sha: i for i, sha in enumerate(canary.shas)}, comparison.lost[:most]
+    return sheet([canary.pictures[row[comparison.shas[i]]] for i in rows], [f"{comparison.names[i]} as {comparison.new[i] or 'nothing'}" for i in rows], columns=4, side=64, least=190)

@@ -32,11 +32,12 @@ def sheet(
     columns: int = 12,
     side: int = 56,  # height of each on the sheet, in pixels
     marks: Sequence[str] = (),  # a colour for each frame; "" for none
+    least: int = 0,  # width of a column, where titles want more room than pictures
 ) -> Image.Image:
     "Pictures in rows, with their titles. An empty sheet is a thin dark line."
     if not len(pictures): return Image.new("RGB", (columns * side, 4), "#10161f")
     tiles = [_tile(picture, side) for picture in pictures]
-    wide, high = max(tile.width for tile in tiles) + 6, side + 6 + (13 if titles else 0)
+    wide, high = max(least, max(tile.width for tile in tiles) + 6), side + 6 + (13 if titles else 0)
     page = Image.new("RGB", (columns * wide, -(-len(tiles) // columns) * high), "#10161f")
     draw = ImageDraw.Draw(page)
     for i, tile in enumerate(tiles):
@@ -131,7 +132,7 @@ class DataReport:
         "Pairs that look alike and have two names: held back on the left, learnt from on the right."
         pairs = self.conflicts[:most]
         return sheet([np.hstack([self.samples.pictures[t.held], self.samples.pictures[t.learnt]]) for t in pairs],
-                     [f"{self.samples.names[t.held]} / {self.samples.names[t.learnt]}" for t in pairs], columns=4)
+                     [f"{self.samples.names[t.held]} / {self.samples.names[t.learnt]}" for t in pairs], columns=3, least=250)
 
 def _one_a_name(names: Sequence[str], most: int, seed: int) -> list[int]:
     "Rows of up to `most` names, drawn by the seed, in the order of their names."
@@ -150,7 +151,8 @@ def plot_tail(data: DataReport, axis: Any) -> None:  # a matplotlib axis
     axis.fill_between(range(1, len(sizes) + 1), sizes, step="mid", alpha=0.25)
     axis.step(range(1, len(sizes) + 1), sizes, where="mid", linewidth=1)
     axis.set(yscale="log", ylim=(0.8, None), xlabel="names, the most photographed first", title="crops a name")
-    for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter): ticks("{x:g}")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}" if max(sizes, default=1) < 10 else "")
 
 def plot_slots(data: DataReport, axis: Any, most: int = 12) -> None:
     "Crops a slot, the fullest on top."
@@ -230,7 +232,7 @@ class Judged:
         nothing, clean = np.zeros((SIDE, SIDE, 4), np.uint8), clean or {}
         worst = self.confusions[:most]
         return sheet([np.hstack([_opaque(self.pictures[c.example]), *(clean.get(name, nothing) for name in (c.name, c.said))]) for c in worst],
-                     [f"{c.name} as {c.said or 'nothing'}" + (f", {c.times} times" if c.times > 1 else "") for c in worst], columns=4)
+                     [f"{c.name} as {c.said or 'nothing'}" + (f", {c.times} times" if c.times > 1 else "") for c in worst], columns=3, least=250)
 
 def _tally(keys: Sequence[str], right: np.ndarray) -> dict[str, tuple[int, int]]:
     found = defaultdict(lambda: [0, 0])
