@@ -66,6 +66,7 @@ Modules:
 - `warp.read.text`: A piece of a screenshot in, its lines of text and where they stand out.
 - `warp.records`: The nouns of the whole package: what a box, a slot, an annotation, a vote, a match and a release are.
 - `warp.release.checks`: The models stay new by themselves; nobody waits for it, and nobody is bothered when it fails.
+- `warp.release.local`: An evening at the desk makes your own models better the same evening, and tomorrow's community models still reach you.
 - `warp.release.manifest`: Weights, labels and digests as one thing: which files belong together, whether they are intact, and which of two sets is newer.
 - `warp.release.publish`: From a trained folder to the hub in one commit, or not at all, and never a worse model than the one that is served.
 - `warp.release.served`: Thousands of apps ask the same short question once a day. The answer is read from the hub once in five minutes, made once, and given to all of them.

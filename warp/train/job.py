@@ -21,6 +21,7 @@ import re
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -232,6 +233,15 @@ class Hour:
         if self.report.skipped: return f"Nothing is trained: {self.report.skipped}."
         return self.data._repr_markdown_() if self.data else f"Only {', '.join(self.parts)} will be trained."
 
+    def counts(self) -> str:
+        "What the votes have decided, slot by slot: for a look before anything is trained."
+        slots = Counter(w.slot for w in self.winners)
+        lines = [f"{len(self.staging.lines)} lines of {len(self.staging.installs)} installs: {self.winners!r}"]
+        for slot, n in slots.most_common():
+            mine = [w for w in self.winners if w.slot == slot]
+            lines.append(f"{n:7} {slot:<24} {len({w.name for w in mine}):5} names, {sum(w.votes for w in mine):6} votes, {sum(w.disputed for w in mine):4} disputed")
+        return "\n".join(lines + self.winners.notes)
+
     def sheet(self) -> Any:  # a picture
         "Some of the crops; nothing where nothing is trained."
         return self.data.sheet(seed=self.seed) if self.data else None
@@ -285,8 +295,7 @@ def open_hour(
     hour = Hour(hub, config, report, seed, steps, progress, trust, tuple(parts), images or config.images, time.monotonic(), budget_s,
                 Vocabulary.load(config.host_dir), tempfile.TemporaryDirectory(prefix="warp-served-", ignore_cleanup_errors=True))
     _fetch_served(hour, ["training_manifest.json"])
-    _decide(hour)
-    changed = _changed(hour)
+    changed = _decide(hour)
     report.skipped = _reason_to_skip(hour, changed, 0 if force else min_new_crops)
     if dry_run: report.skipped = f"a dry run; without it: {report.skipped or f'{changed} crops are new, relabelled or gone, and a training would begin'}"
     if report.skipped: return hour
@@ -337,17 +346,17 @@ def check_parameters(cells: Sequence[str]) -> None:  # the notebook's input so f
         raise InputError(f"{', '.join(wrong)} cannot be set here: expected some of {', '.join(known)}, spelled like that")
 
 # %% ../../nbs/59_train.job.ipynb #deb0a9fc
-def _decide(hour: Hour) -> None:
+def _decide(hour: Hour) -> int:  # how many crops the next training would see differently
     with hour.report.stage("votes") as words:
         hour.staging, hour.ledger = read_votes(hour.hub, hour.config.data_repo, progress=hour.progress), read_ledger(hour.hub, hour.config.data_repo)
         hour.winners = winners = elect(hour.staging, hour.vocabulary, trust=hour.trust, ledger=hour.ledger)
-        words += [f"{len(hour.staging.lines)} lines of {len(hour.staging.installs)} installs", f"{len(winners)} winners of {len({w.name for w in winners})} names"]
+        changed = changes_since(read_json(hour.served / "training_manifest.json"), {w.crop_sha256: w.name for w in winners})
+        words += [f"{len(hour.staging.lines)} lines of {len(hour.staging.installs)} installs", f"{len(winners)} winners of {len({w.name for w in winners})} names",
+                  f"{changed} are new, relabelled or gone since the served release"]
         if winners.disputed: words.append(f"{len(winners.disputed)} were disputed")
         if len(winners.unknown): words.append(f"{len(winners.unknown)} with a name that is in no vocabulary")
         if winners.notes: words.append(f"{len(winners.notes)} things decided by maintainers or by trust")
-
-def _changed(hour: Hour) -> int:
-    return changes_since(read_json(hour.served / "training_manifest.json"), {w.crop_sha256: w.name for w in hour.winners})
+    return changed
 
 def _reason_to_skip(hour: Hour, changed: int, min_new_crops: int) -> str:
     if "icons" not in hour.parts: return ""
