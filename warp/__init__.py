@@ -29,7 +29,9 @@ Modules:
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
+- `warp.detect.panels`: Draws the windows of a build as no player has ever arranged them, so that a detector learns what a place is and not where it stands.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
+- `warp.detect.scenes`: Puts cut-out things on clean ground as the game would, and writes down where every one of them is and how much of it can be seen.
 - `warp.detect.sld`: Reads the animation files of Age of Empires II: every frame, every layer, and what a frame leaves to the one before it.
 - `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
