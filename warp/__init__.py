@@ -28,6 +28,8 @@ Modules:
 - `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
+- `warp.detect.canvas`: A picture that remembers, pixel by pixel, which thing is on top, and so how much of each can be seen.
+- `warp.detect.cvat`: What people have drawn, in CVAT or in JupyterLab, becomes a set, and the number that goes in is the number that comes out.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.panels`: Draws the windows of a build as no player has ever arranged them, so that a detector learns what a place is and not where it stands.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
