@@ -33,9 +33,8 @@ def pond(tmp_path):
 
 def coco(tmp_path, notes, names=("m1_01.png", "m1_02.png", "m2_01.png")):
     pictures(tmp_path / "export")
-    used = sorted({n.pop("name", "sheep") for n in (names_of := [dict(n) for n in notes])})
-    ids = {name: 40 - i for i, name in enumerate(used)}
-    made = [{"id": 100 + i, "image_id": 1, "iscrowd": 0, "category_id": ids[notes[i].get("name", "sheep")], **n} for i, n in enumerate(names_of)]
+    ids = {name: 40 - i for i, name in enumerate(sorted({n.get("name", "sheep") for n in notes}))}
+    made = [{"id": 100 + i, "image_id": 1, "iscrowd": 0, "category_id": ids[n.get("name", "sheep")], **n} for i, n in enumerate(notes)]
     content = {"images": [{"id": i, "file_name": name, "width": 200, "height": 100} for i, name in enumerate(names, 1)], "categories": [{"id": v, "name": k} for k, v in ids.items()], "annotations": made}
     (tmp_path / "export/annotations").mkdir(exist_ok=True)
     (tmp_path / "export/annotations/instances_default.json").write_text(json.dumps(content), encoding="utf-8")
