@@ -78,16 +78,29 @@ def chromium() -> str:
 
 
 @pytest.fixture
-def browser_page(chromium):
+def browser(chromium):
+    "A browser for one test. (While one is open, asyncio believes that a loop runs; a file whose last tests all need one may widen this.)"
+    from lab import browsing
+    with browsing(chromium) as found: yield found
+
+
+@pytest.fixture
+def browser_page(browser):
     "An empty page of a headless browser, tall enough for a desk."
-    from lab import CHROMIUM_FLAGS
-    from playwright.sync_api import TimeoutError as Late, sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport=dict(width=1600, height=1500))
-        page.timeout_error = Late
-        yield page
-        browser.close()
+    from lab import slowed
+    page = slowed(browser.new_page(viewport=dict(width=1600, height=1500)))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def practised(tmp_path_factory) -> Path:
+    "A home in which the world to practise in is made already, eleven seconds of work: look at it, or copy it."
+    from warp.config import Config
+    from warp.desk.page import practice_config
+    home = tmp_path_factory.mktemp("practised")
+    practice_config(Config.load(home=home))
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -614,7 +614,6 @@ class Sitter(Hand):
 
     def unsent(self, n: int) -> None: self.page.wait_for_selector(f".warp-review[data-unsent='{n}']", timeout=60_000)
     def says(self, text: str) -> None: self.page.wait_for_selector(f".warp-messages >> text={text}", timeout=60_000)
-    def press(self, key: str) -> None: self.page.keyboard.press(key)
 
 
 def test_an_evening_of_a_maintainer(browser_page, tmp_path, pictures_out):
@@ -638,6 +637,7 @@ def test_an_evening_of_a_maintainer(browser_page, tmp_path, pictures_out):
         hand.unsent(2)
         third = hand.leave(second)
         hand.press("w")
+        hand.cursor_in("input, textarea")
         page.keyboard.type("two halves of two icons")
         hand.press("Enter")  # ends the writing, and decides nothing
         page.wait_for_function("document.activeElement.classList.contains('warp-desk')")
@@ -649,6 +649,7 @@ def test_an_evening_of_a_maintainer(browser_page, tmp_path, pictures_out):
         lead = page.locator(".wr-card").first.get_attribute("data-name")
         typed = next(n for n in sorted(VOCABULARY.names(slot), key=len, reverse=True) if n != lead)
         hand.press("t")
+        hand.cursor_in(".warp-names-input")
         page.keyboard.type(typed)
         page.wait_for_selector(f".warp-names-row.warp-names-active[data-name={json.dumps(typed)}]")
         keep("2-typing")

@@ -777,6 +777,7 @@ def test_the_status_page_in_a_browser(state, hub, empty, browser_page, pictures_
             browser_page.goto(server.address + "/")
             browser_page.screenshot(path=pictures_out / f"status_{state}_{width}_{scheme}.png", full_page=True)
             assert browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the window"
+            assert browser_page.evaluate("document.querySelector('.sign img').naturalWidth > 0"), "the sign is not shown: is it allowed by the page's policy?"
             words = browser_page.evaluate("[...document.querySelectorAll('svg text')].map(t => { const r = t.getBoundingClientRect(), "
                                           "c = t.closest('.card').getBoundingClientRect(); return r.left >= c.left && r.right <= c.right })")
             assert all(words) and bool(words) is (state == "year"), "a word leaves its card"

@@ -101,7 +101,7 @@ def _show(args: argparse.Namespace, hub: Hub, config: Config, staging: Any, ledg
     ballot = explain(staging.lines, sha)
     print(ballot._repr_markdown_())
     decision = ledger.of_crop(sha)
-    if decision: print(f"decided {decision.at}: {decision.decision} {decision.name}".rstrip() + f" ({decision.why})")
+    if decision: print(f"above the votes stands a maintainer's decision of {decision.at}: {decision.decision} {decision.name}".rstrip() + f" ({decision.why})")
     if not args.picture: return
     if ballot.winner is None: raise InputError(f"no vote on {sha} stands: there is nothing to draw")
     ballot_picture(open_image(crop_bytes(hub, config.data_repo, sha)), ballot.winner).save(args.picture)

@@ -371,7 +371,7 @@ async def knowledge(request: Request) -> Response:
 async def status(request: Request) -> Response:
     "What the community has taught so far, for people."
     reply = await _ready(_backend(request).status, request, "text/html; charset=utf-8")
-    reply.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors *"
+    reply.headers["Content-Security-Policy"] = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors *"
     return reply
 
 @router.get("/quota", responses=_answers(_QUOTA, 422, 503))
