@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote_plus
@@ -89,7 +88,9 @@ def trained(folder: Path, art: Path | None = None) -> Trained:
 def _train(made: Trained) -> None:
     "Everything that reading needs of a release; EfficientNet-B0, which only older clients load, is not trained."
     import torch
-    from warp.train.job import Samples, load_references, publish_embedder, publish_screens, split_samples, train_embedder, train_screens
+    from warp.train.art import load_references
+    from warp.train.icons import Samples, publish_embedder, split_samples, train_embedder
+    from warp.train.screens import publish_screens, train_screens
     torch.set_num_threads(1)
     world, vocabulary, started = made.world, Vocabulary.load(), time.process_time()
     world.write_icons(made.folder / "host/images")
