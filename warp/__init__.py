@@ -30,6 +30,7 @@ Modules:
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
+- `warp.detect.merge`: Many sets become one training set, and nothing of what it is judged on is in it.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
 - `warp.detect.train`: A small network of our own that learns to find things in minutes on a processor, and leaves a file that needs no torch.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
@@ -56,6 +57,7 @@ Modules:
 - `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.grid`: From boxes that a detector found, one by one and a little askew, to straight rows of places; and from what lies in them, which slot each row is.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
 - `warp.read.ships`: From a bruised line of text to the one ship it names, or to the two it may name, or to none.
 - `warp.read.text`: A piece of a screenshot in, its lines of text and where they stand out.
