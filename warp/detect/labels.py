@@ -9,7 +9,7 @@ draw in CVAT comes in by `import_coco`, which counts what goes in and what comes
 
 # %% auto #0
 __all__ = ['LabelBox', 'LabelledImage', 'LabelSet', 'new_set', 'yolo_lines', 'coco_json', 'fresh_folder', 'write_set', 'seal_set',
-           'read_set', 'yolo_zip']
+           'read_set', 'yolo_zip', 'with_boxes', 'box_sizes', 'unlike_in_size']
 
 # %% ../../nbs/61_detect.labels.ipynb #67835919
 import json
@@ -21,6 +21,9 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
+
+import numpy as np
+from PIL import Image, ImageDraw
 
 from .profile import Profile
 from ..errors import InputError, StoreError
@@ -200,3 +203,44 @@ def yolo_zip(
         z.writestr("train.txt", "".join(f"data/obj_train_data/{name}\n" for name in lines))
         for name, boxes in lines.items(): z.writestr(f"obj_train_data/{Path(name).stem}.txt", "".join(f"{line}\n" for line in boxes))
     return sum(map(len, lines.values()))
+
+# %% ../../nbs/61_detect.labels.ipynb #eb88693e
+def with_boxes(
+    img: Image.Image,
+    boxes: Iterable[LabelBox],
+    names: bool = True,
+) -> Image.Image:  # RGB
+    "A picture with its boxes; ignored ones are grey, unreviewed ones yellow."
+    img, palette = img.convert("RGB"), {}
+    draw = ImageDraw.Draw(img)
+    for b in boxes:
+        colour = palette.setdefault(b.class_name, _PALETTE[len(palette) % len(_PALETTE)])
+        colour = "#909090" if b.ignore else colour if b.reviewed else "#ffd030"
+        draw.rectangle((b.box.x, b.box.y, b.box.right - 1, b.box.bottom - 1), outline=colour)
+        if names and b.box.width > 30: draw.text((b.box.x + 2, b.box.y + 1), b.class_name, fill=colour, stroke_width=1, stroke_fill="black")
+    return img
+
+_PALETTE = ("#40ff60", "#40c8ff", "#ff70c0", "#ffa040", "#b090ff", "#f0f060", "#ff5050", "#60ffe0")
+
+def box_sizes(
+    labels: LabelSet,
+    input_size: tuple[int, int],  # of the detector
+) -> dict[str, tuple[float, float, int]]:  # class: median width and height in the detector's pixels, how many
+    "How large things are when the detector sees them."
+    found: dict[str, list[tuple[float, float]]] = {}
+    for img in labels.images:
+        k = min(input_size[0] / img.size[0], input_size[1] / img.size[1])
+        for b in (b for b in img.boxes if not b.ignore): found.setdefault(b.class_name, []).append((b.box.width * k, b.box.height * k))
+    return {name: (*(round(float(v), 1) for v in np.median(sizes, 0)), len(sizes)) for name, sizes in found.items()}
+
+def unlike_in_size(
+    made: LabelSet,
+    real: LabelSet,
+    input_size: tuple[int, int],
+    most: float = 1.5,  # times as large, or as small
+    few: int = 10,  # boxes below which a class is not judged
+) -> dict[str, float]:  # class: how many times as large the made ones are, by the square root of the area
+    "Classes whose made things are too large or too small."
+    a, b = box_sizes(made, input_size), box_sizes(real, input_size)
+    ratios = {name: ((a[name][0] * a[name][1]) / (b[name][0] * b[name][1])) ** 0.5 for name in a.keys() & b.keys() if min(a[name][2], b[name][2]) >= few}
+    return {name: round(r, 2) for name, r in sorted(ratios.items()) if not 1 / most <= r <= most}

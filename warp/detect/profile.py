@@ -243,7 +243,7 @@ def _profile(data: object) -> Profile:
 
 def _extras(data: dict, names: set[str]) -> dict[str, object]:
     "What a profile may leave out."
-    extras: dict[str, object] = {"sprites": _checked(data["sprites"], "sprites", ("source",), ("frames", "limit", "players"))}
+    extras: dict[str, object] = {"sprites": _checked(data["sprites"], "sprites", ("source",), ("frames", "limit", "players", "distractors"))}
     if "distant" in data:
         given = _checked(data["distant"], "distant", ("share", "zoom"))
         extras["distant"] = {"share": _share(given["share"], "distant, share"), "zoom": _range(given["zoom"], "distant, zoom")}
