@@ -28,11 +28,17 @@ Modules:
 - `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
+- `warp.detect.canvas`: A picture that remembers, pixel by pixel, which thing is on top, and so how much of each can be seen.
+- `warp.detect.cvat`: What people have drawn, in CVAT or in JupyterLab, becomes a set, and the number that goes in is the number that comes out.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
+- `warp.detect.merge`: Many sets become one training set, and nothing of what it is judged on is in it.
+- `warp.detect.panels`: Draws the windows of a build as no player has ever arranged them, so that a detector learns what a place is and not where it stands.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
+- `warp.detect.scenes`: Puts cut-out things on clean ground as the game would, and writes down where every one of them is and how much of it can be seen.
 - `warp.detect.sld`: Reads the animation files of Age of Empires II: every frame, every layer, and what a frame leaves to the one before it.
 - `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
+- `warp.detect.train`: A small network of our own that learns to find things in minutes on a processor, and leaves a file that needs no torch.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.host`: Finds the SETS app's configuration folder on Windows, macOS and Linux, and never writes a byte there.
@@ -58,6 +64,7 @@ Modules:
 - `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.grid`: From boxes that a detector found, one by one and a little askew, to straight rows of places; and from what lies in them, which slot each row is.
 - `warp.read.hostfile`: What was read, written down so that SETS opens it with *File -> Load*, key by key as its loader expects.
 - `warp.read.labels`: What the game writes beside its slots, in the languages it speaks, and which slot a bruised line of it means.
 - `warp.read.places`: What was read in each place of a screenshot, in the order of its panel, and drawn so that a person can check it.
