@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from warp.config import Config, read_json, write_json
+from warp.config import Config, write_json
 from warp.data.crops import SIDE, crops_array
 from warp.demo import World
 from warp.hub import open_hub

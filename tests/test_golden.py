@@ -126,14 +126,18 @@ def test_a_gallery_of_another_training_is_refused_even_if_its_digests_were_writt
 
 
 def test_a_tampered_release_never_comes_into_use(mine, taught, tmp_path):
-    "On the hub the labels were turned after publication: the update refuses, and what is installed reads on."
+    "On the hub the labels were turned after publication: who has the true ones keeps them, who has none gets nothing."
     shutil.copytree(taught.hub, tmp_path / "hub")
-    before, shot = current_set(mine.models), world().shot(world().newcomer, "SPECIALIZATIONS").render()
+    labels, shot = "screen_classifier_labels.json", world().shot(world().newcomer, "SPECIALIZATIONS").render()
     served = next((tmp_path / "hub").rglob("models/model_version.json"))
-    turned(served.parent / "screen_classifier_labels.json")
+    true = (served.parent / labels).read_bytes()
+    turned(served.parent / labels)
     served.write_text(json.dumps(json.loads(served.read_text(encoding="utf-8")) | {"serial": 2, "trained_at": "2026-11-25T10:00:00Z"}), encoding="utf-8")
-    with pytest.raises(WarpError): update(replace(mine, hub=str(tmp_path / "hub")), open_hub(tmp_path / "hub"), every_h=0, server="")
-    assert current_set(mine.models) == before and Reader.open(mine).read(shot.image).slots
+    hub, newcomer = open_hub(tmp_path / "hub"), replace(mine, home=tmp_path / "newcomer")
+    update(replace(mine, hub=str(tmp_path / "hub")), hub, every_h=0, server="")
+    assert (current_set(mine.models) / labels).read_bytes() == true and Reader.open(mine).read(shot.image).slots
+    with pytest.raises(WarpError, match=labels): update(newcomer, hub, every_h=0, server="")
+    assert current_set(newcomer.models) is None
 
 
 def test_an_open_reader_keeps_the_old_set_when_the_new_one_is_damaged(mine):
