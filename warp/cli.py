@@ -184,7 +184,7 @@ def serve(args: argparse.Namespace) -> None:
     config, hub = _places(args)
     uvicorn.run(create_app(hub, Settings.from_env()), host=args.host_address, port=args.port, proxy_headers=False)  # the app itself counts trusted hops
 
-# %% ../nbs/95_cli.ipynb #2182c066
+# %% ../nbs/95_cli.ipynb #f928c17d
 def minutes(text: str) -> float:
     "50m, 90s, 1.5h, or a bare number of minutes. Raises what argparse turns into a sentence."
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())

@@ -112,6 +112,7 @@ def _lost(new: dict[str, frozenset[str]], served: dict[str, frozenset[str]]) -> 
             reasons.append(f"{file} keeps {kept} of {len(names)} served names, at least {LEAST_KEPT:.0%} expected; gone are {gone} …")
     return reasons
 
+# %% ../../nbs/71_release.publish.ipynb #f8949e7c
 def _unfinished(run: dict) -> list[str]:
     "Sentences about a run that did not do what it set out to do."
     reasons, embedder = [], run.get("embedder") or {}
@@ -131,6 +132,7 @@ def _collapsed(folder: Path, pairs: int = 2000) -> list[str]:
     if not len(like) or np.median(like) <= MOST_ALIKE: return []
     return [f"the gallery has collapsed: two items of it are alike to {np.median(like):.2f}, at most {MOST_ALIKE} expected; the network gives one answer to everything"]
 
+# %% ../../nbs/71_release.publish.ipynb #817a37c9
 def gate(
     run: dict,  # what the trainer recorded
     folder: Path,  # what it made
@@ -209,6 +211,7 @@ class Verdict:
         "The crops that the new embedder loses; nothing where it loses none."
         return lost_sheet(self.comparisons[0], self.canary) if self.comparisons and self.comparisons[0].lost else None
 
+# %% ../../nbs/71_release.publish.ipynb #dd4e097f
 _OF_SERVED = ("label_map.json", "icon_gallery.npz")  # whose names the gate looks at
 _FOR_CANARY = ("icon_embedder.onnx", "icon_embedder_meta.json", "icon_classifier.pt", "canary.json", "training_manifest.json")
 

@@ -253,6 +253,7 @@ class Hour:
         "Crops that look alike and have two names; nothing where there are none."
         return self.data.conflict_sheet() if self.data and self.data.conflicts else None
 
+# %% ../../nbs/59_train.job.ipynb #f1f148a1
 SERVED_FILES = ("icon_embedder.safetensors", "icon_classifier.pt", "label_map.json", "icon_classifier_meta.json", "screen_classifier.pt",
                 "screen_classifier_labels.json", "training_manifest.json", "canary.json")
 
@@ -312,7 +313,7 @@ def learn(hour: Hour) -> TrainReport:
     with _threads(best_threads()), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the quick ONNX exporter announces its retirement at every call
         for_embedder, for_screens = shares(hour.left)
-        record = _train_icons(hour, for_embedder, for_screens) if "icons" in hour.parts else _keep_icons(hour) | {"screens": _train_screens(hour, hour.left)}
+        record = _train_icons(hour, for_embedder, for_screens) if "icons" in hour.parts else _keep_icons(hour) | {"screens": _train_screens(hour, min(480.0, hour.left))}
         _write_knowledge(hour)
     report.run = record | {"trained_at": utc_now(), "seed": hour.seed, "parts": list(hour.parts), "budget_s": round(hour.budget_s), "data_revision": hour.staging.revision,
                            "left_out": _left_out(hour.winners, hour.staging), "curves": report.curves, "interrupted": report.interrupted,
@@ -370,6 +371,7 @@ def _begin(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "run.json").unlink(missing_ok=True)
 
+# %% ../../nbs/59_train.job.ipynb #f925cd86
 def _gather(hour: Hour) -> None:
     "Crops, clean icons, the split, and a look at all of it."
     report, cache = hour.report, hour.config.home / "cache" / "pictures"
@@ -401,7 +403,7 @@ def _split(hour: Hour, samples: Samples) -> Split:
     learnt = set(manifest.get("crop_shas", ())) - canary if canary else ()
     return hold_back(samples, [w.crop_sha256 for w in hour.used], hour.seed, canary, learnt)
 
-# %% ../../nbs/59_train.job.ipynb #f925cd86
+# %% ../../nbs/59_train.job.ipynb #5b56be28
 def _train_embedder(hour: Hour, seconds: float) -> dict:
     report, samples, split = hour.report, hour.data.samples, hour.data.split
     with report.stage("embedder") as words:
@@ -416,6 +418,7 @@ def _train_embedder(hour: Hour, seconds: float) -> dict:
     kept = ("metrics", "n_names", "precision", "agreement", "temperature", "min_score", "steps", "pictures", "bf16", "warm_names", "interrupted")
     return {"val_acc": judged["accuracy"], "interval": judged["interval"], "n": judged["n"]} | {key: meta[key] for key in kept}
 
+# %% ../../nbs/59_train.job.ipynb #dc5930b8
 def _train_screens(hour: Hour, seconds: float) -> dict | None:
     with hour.report.stage("screens") as words:
         try:
@@ -437,6 +440,7 @@ def _train_screens(hour: Hour, seconds: float) -> dict | None:
         if record["dropped"]: hour.report.warn(f"screen types with too few pictures were left out: {record['dropped']}")
     return record
 
+# %% ../../nbs/59_train.job.ipynb #fa0fcf34
 def _train_classifier(hour: Hour) -> dict:
     report, steps = hour.report, hour.steps
     with report.stage("classifier") as words:
