@@ -19,13 +19,13 @@ def file_name(pattern: str) -> str:
     return "_".join("west" if word == "*" else re.sub(r"\*$", "A", word).replace("*", "") for word in words)
 
 
-def make_game(folder: Path, profile: Profile, frames: int = 2) -> Path:
+def make_game(folder: Path, profile: Profile) -> Path:
     "Writes `graphics/*.sld` and `terrain/*.dds` below the folder."
     (folder / "graphics").mkdir(parents=True)
     (folder / "terrain").mkdir()
     for c in (c for c in profile.classes if c.sprites):
-        poses = [pose(c.id, c.kind, step) for step in range(frames)]
-        file = write_sld([Sprite(img, (40, 40), player=mask, shadow=shadow, shadow_at=(44, 40), canvas=(320, 280)) for img, mask, shadow in poses])
+        poses = [pose(c.id, c.kind, step) for step in range(5 if c.kind in ("animal", "unit") else 1)]
+        file = write_sld([Sprite(img, (40, 40), player=mask, shadow=shadow if c.kind == "unit" else None, shadow_at=(44, 40), canvas=(320, 280)) for img, mask, shadow in poses])
         (folder / f"graphics/{file_name(c.sprites[0])}.sld").write_bytes(file)
     for name, colour in TERRAIN.items():
         grain = np.random.default_rng(sum(map(ord, name))).normal(0, 14, (64, 64, 1))

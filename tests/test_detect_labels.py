@@ -42,7 +42,8 @@ def coco(tmp_path, notes, names=("m1_01.png", "m1_02.png", "m2_01.png")):
 
 
 def test_a_set_comes_back_as_it_was(pond, tmp_path):
-    assert read_set(tmp_path / "set", verify=True) == (written := write_set(pond, tmp_path / "set", {"made_by": "hand"}))
+    written = write_set(pond, tmp_path / "set", {"made_by": "hand"})
+    assert read_set(tmp_path / "set", verify=True) == written
     manifest = json.loads((tmp_path / "set/manifest.json").read_text(encoding="utf-8"))
     assert (manifest["images"], manifest["boxes"], manifest["ignored"], manifest["made_by"], manifest["profile_digest"]) == (3, 2, 1, "hand", AOE2.digest)
     assert written.counts["sheep"] == written.counts["deer"] == 1 and written.counts["tree"] == 0
@@ -73,13 +74,13 @@ def test_an_interrupted_writing_is_no_set(pond, tmp_path):
 
 def test_pain_6_things_of_another_size_are_told(pond):
     large = replace(pond, images=tuple(replace(i, boxes=tuple(replace(b, box=Box(b.box.x, b.box.y, 2.7 * b.box.width, 2.7 * b.box.height)) for b in i.boxes)) for i in pond.images))
-    assert unlike_in_size(large, pond, (100, 64), few=1) == {"sheep": 2.7, "deer": 2.7}
+    assert unlike_in_size(large, pond, (100, 64), few=1) == pytest.approx({"sheep": 2.7, "deer": 2.7}, abs=0.02)
     assert unlike_in_size(large, pond, (100, 64), few=2) == {}  # too few to say
     assert box_sizes(pond, (100, 64))["sheep"] == (15.2, 10.0, 1)  # as the detector sees it
 
 
 def test_pain_10_pictures_with_nothing_on_them_are_kept(pond, tmp_path):
-    back = read_set((write_set(pond, tmp_path / "set"), tmp_path / "set")[1])
+    back = read_set(write_set(pond, tmp_path / "set").images[0].file.parents[1])
     assert [(i.verified_empty, i.labelled) for i in back.images] == [(False, True), (True, True), (False, False)]
     labels, balance = import_coco(coco(tmp_path, [{"bbox": [1, 1, 20, 20]}]), AOE2)
     assert balance.pictures == 3 and balance.empty == 2 and [i.verified_empty for i in labels.images] == [False, True, True]
@@ -121,7 +122,7 @@ def test_a_turned_box_holds_all_its_corners(angle, width, height):
 
 
 def test_pain_18_a_guess_keeps_its_score_on_the_way_through_a_labelling_tool(pond, tmp_path):
-    assert read_set((write_set(pond, tmp_path / "set"), tmp_path / "set")[1]).images[0].boxes[1] == pond.images[0].boxes[1]
+    assert read_set(write_set(pond, tmp_path / "set").images[0].file.parents[1]).images[0].boxes[1] == pond.images[0].boxes[1]
     assert yolo_zip(pond, tmp_path / "out.zip") == 2
     z = ZipFile(tmp_path / "out.zip")
     assert z.read("obj.names").decode().split() == list(AOE2.names) and z.read("obj_train_data/m1_02.txt") == b""
