@@ -49,7 +49,7 @@ LESSONS = {
 }
 
 
-def tests_of(file: Path) -> set[str]:
+def names_in(file: Path) -> set[str]:
     "Names of the test functions in a file."
     return {node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
 
@@ -63,4 +63,4 @@ def test_a_lesson_names_what_keeps_it(number):
     assert len(lesson.what) > 30 and (lesson.tests or len(lesson.because) > 60)
     for name in lesson.tests:
         file, _, test = name.partition("::")
-        assert (HERE / file).is_file() and test in tests_of(HERE / file), f"lesson {number} names {name}, which is not there: name what has taken its place"
+        assert (HERE / file).is_file() and test in names_in(HERE / file), f"lesson {number} names {name}, which is not there: name what has taken its place"

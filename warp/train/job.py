@@ -140,7 +140,7 @@ class TrainReport:
         points = self.curves.setdefault(network, [])
         return lambda progress, score: points.append((round(progress, 3), round(score, 4)))
 
-    def drawing(self) -> Any:  # a matplotlib figure
+    def drawing(self) -> Any:  # a picture
         "The curves; nothing where nothing was trained."
         return plot_curves(self.curves) if self.curves else None
 
@@ -246,7 +246,7 @@ class Hour:
         "Some of the crops; nothing where nothing is trained."
         return self.data.sheet(seed=self.seed) if self.data else None
 
-    def drawing(self) -> Any:  # a matplotlib figure
+    def drawing(self) -> Any:  # a picture
         return plot_data(self.data) if self.data else None
 
     def conflicts(self) -> Any:  # a picture

@@ -12,6 +12,7 @@ __all__ = ['MOST_APART', 'sheet', 'Twin', 'crop_hashes', 'nearest', 'find_twins'
            'plot_slots', 'plot_data', 'Confusion', 'Judged', 'plot_curves']
 
 # %% ../../nbs/57_train.report.ipynb #a9092868
+import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -157,22 +158,23 @@ def plot_slots(data: DataReport, axis: Any, most: int = 12) -> None:
     axis.barh([slot for slot, _ in counted], [n for _, n in counted], alpha=0.6)
     axis.set(title="crops a slot")
 
-def plot_data(data: DataReport) -> Any:  # a matplotlib figure
+def plot_data(data: DataReport) -> Image.Image:
     "Both beside each other."
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), dpi=80)
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(9, 2.6), dpi=80)
+    axes = figure.subplots(1, 2)
     plot_tail(data, axes[0])
     plot_slots(data, axes[1])
-    return _bare(figure)
+    return _drawn(figure)
 
-def _bare(figure: Any) -> Any:
-    "Without the lines that say nothing; shown once, by whoever displays it."
-    import matplotlib.pyplot as plt
+def _drawn(figure: Any) -> Image.Image:
+    "A figure without the lines that say nothing, as a picture: a hosted run shows pictures, whatever its plotting is set to."
     for axis in figure.axes:
         for side in ("top", "right"): axis.spines[side].set_visible(False)
     figure.tight_layout()
-    plt.close(figure)
-    return figure
+    f = io.BytesIO()
+    figure.savefig(f, format="png")
+    return Image.open(f)
 
 # %% ../../nbs/57_train.report.ipynb #6fe5acba
 class Confusion(NamedTuple):
@@ -244,12 +246,13 @@ def _words(right: int, total: int) -> str: return "{:.1%} to {:.1%}".format(*wil
 def _opaque(picture: np.ndarray) -> np.ndarray: return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
 
 # %% ../../nbs/57_train.report.ipynb #99dee553
-def plot_curves(curves: dict[str, list[tuple[float, float]]]) -> Any:  # network -> (share of its time, score); a matplotlib figure
+def plot_curves(curves: dict[str, list[tuple[float, float]]]) -> Image.Image:  # network -> (share of its time, score)
     "Scores on the held-back pictures over the time of each network."
-    import matplotlib.pyplot as plt
-    figure, axis = plt.subplots(figsize=(6.5, 2.6), dpi=80)
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(6.5, 2.6), dpi=80)
+    axis = figure.subplots()
     for name, points in curves.items():
         if points: axis.plot(*zip(*points), "o-", markersize=3, label=f"{name} {points[-1][1]:.1%}")
     axis.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="share of the network's time", ylabel="held-back, right")
     if any(curves.values()): axis.legend(loc="lower right", frameon=False)
-    return _bare(figure)
+    return _drawn(figure)
