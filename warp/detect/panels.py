@@ -302,12 +302,14 @@ def draw_space(
     cloud = sum(np.asarray(layer, np.float32) * weight for layer, weight in zip(layers, (0.5, 0.3, 0.2), strict=True)) / 255
     tint = np.array([_colour(rng.random(), rng.uniform(0.1, 0.8), 1), _colour(rng.random(), 0.6, 0.4)], np.float32)
     light = np.clip(cloud * rng.uniform(1, 2.4) - rng.uniform(0.2, 0.7), 0, 1)[..., None]
-    img = Image.fromarray((6 + light * tint[0] * rng.uniform(0.3, 1) + (1 - light) * tint[1] * rng.uniform(0, 0.35)).clip(0, 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    img = Image.fromarray((6 + light * tint[0] * rng.uniform(0.3, 1) + (1 - light) * tint[1] * rng.uniform(0, 0.35)).clip(0, 255).astype(np.uint8)).resize((w // 2, h // 2), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(img)
-    for x, y, v in rng.integers(0, (w, h, 200), (int(rng.integers(0, 500)), 3)): draw.point((int(x), int(y)), fill=(int(v) + 55,) * 3)
     for _ in range(int(rng.integers(0, 5))):  # a planet, a wall, a beam: large edges that are no windows
-        x, y, far = int(rng.integers(w)), int(rng.integers(h)), int(rng.integers(h // 6, h))
+        x, y, far = int(rng.integers(w // 2)), int(rng.integers(h // 2)), int(rng.integers(h // 12, h // 2))
         shade = _colour(rng.random(), 0.3, rng.uniform(0.1, 0.5))
         if rng.random() < 0.5: draw.ellipse((x - far, y - far, x + far, y + far), fill=shade)
-        else: draw.polygon([(x, y), (x + far, y + int(rng.integers(-200, 200))), (x + far, y + far), (x - far // 2, y + far)], fill=shade)
-    return img.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 2))))
+        else: draw.polygon([(x, y), (x + far, y + int(rng.integers(-100, 100))), (x + far, y + far), (x - far // 2, y + far)], fill=shade)
+    img = img.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 1)))).resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(img)
+    for x, y, v in rng.integers(0, (w, h, 200), (int(rng.integers(0, 500)), 3)): draw.point((int(x), int(y)), fill=(int(v) + 55,) * 3)
+    return img
