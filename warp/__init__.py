@@ -28,6 +28,8 @@ Modules:
 - `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
+- `warp.detect.canvas`: A picture that remembers, pixel by pixel, which thing is on top, and so how much of each can be seen.
+- `warp.detect.cvat`: What people have drawn, in CVAT or in JupyterLab, becomes a set, and the number that goes in is the number that comes out.
 - `warp.detect.job`: From a game's files and people's labels to a measured detector, and a page on which one sees what happened at every step.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
@@ -43,6 +45,7 @@ Modules:
 - `warp.detect.yolo`: The large pretrained detector for whoever accepts its licence, and a parcel that trains it on a machine rented by the hour.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
+- `warp.host`: Finds the SETS app's configuration folder on Windows, macOS and Linux, and never writes a byte there.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
 - `warp.intake`: Everything that a stranger sends is a claim. Here it is checked, cut down to what may be kept, and put into the form in which the hub keeps it.
 - `warp.knowledge.anchors`: Learns from confirmed boxes where a panel keeps its slots, whatever size the player plays at.
@@ -66,11 +69,15 @@ Modules:
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
 - `warp.read.grid`: From boxes that a detector found, one by one and a little askew, to straight rows of places; and from what lies in them, which slot each row is.
+- `warp.read.hostfile`: What was read, written down so that SETS opens it with *File -> Load*, key by key as its loader expects.
+- `warp.read.labels`: What the game writes beside its slots, in the languages it speaks, and which slot a bruised line of it means.
+- `warp.read.places`: What was read in each place of a screenshot, in the order of its panel, and drawn so that a person can check it.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
 - `warp.read.ships`: From a bruised line of text to the one ship it names, or to the two it may name, or to none.
 - `warp.read.text`: A piece of a screenshot in, its lines of text and where they stand out.
 - `warp.records`: The nouns of the whole package: what a box, a slot, an annotation, a vote, a match and a release are.
 - `warp.release.checks`: The models stay new by themselves; nobody waits for it, and nobody is bothered when it fails.
+- `warp.release.local`: An evening at the desk makes your own models better the same evening, and tomorrow's community models still reach you.
 - `warp.release.manifest`: Weights, labels and digests as one thing: which files belong together, whether they are intact, and which of two sets is newer.
 - `warp.release.publish`: From a trained folder to the hub in one commit, or not at all, and never a worse model than the one that is served.
 - `warp.release.served`: Thousands of apps ask the same short question once a day. The answer is read from the hub once in five minutes, made once, and given to all of them.
@@ -79,8 +86,10 @@ Modules:
 - `warp.status`: One page that shows a player what all the confirming has come to: how much is known, how well it is recognised, and since when.
 - `warp.throttle`: Many people at once, and a hub that likes few visits: how much each may send in a day, and how the things of many go there together.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
+- `warp.train.canary`: Crops that no model may ever learn from, so that two models can be asked about the same pictures.
 - `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
+- `warp.train.report`: Before a training and after it, the same question: what is in these pictures, and whom would you believe?
 - `warp.train.screens`: From some dozens of thumbnails, the networks that tell the seven kinds of screens apart."""
 
 from importlib import import_module
