@@ -30,15 +30,19 @@ Modules:
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
 - `warp.detect.canvas`: A picture that remembers, pixel by pixel, which thing is on top, and so how much of each can be seen.
 - `warp.detect.cvat`: What people have drawn, in CVAT or in JupyterLab, becomes a set, and the number that goes in is the number that comes out.
+- `warp.detect.job`: From a game's files and people's labels to a measured detector, and a page on which one sees what happened at every step.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
 - `warp.detect.merge`: Many sets become one training set, and nothing of what it is judged on is in it.
 - `warp.detect.panels`: Draws the windows of a build as no player has ever arranged them, so that a detector learns what a place is and not where it stands.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
 - `warp.detect.scenes`: Puts cut-out things on clean ground as the game would, and writes down where every one of them is and how much of it can be seen.
+- `warp.detect.select`: An hour of drawing boxes goes where the detector is weakest, and begins with its own proposals.
 - `warp.detect.sld`: Reads the animation files of Age of Empires II: every frame, every layer, and what a frame leaves to the one before it.
 - `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
 - `warp.detect.train`: A small network of our own that learns to find things in minutes on a processor, and leaves a file that needs no torch.
+- `warp.detect.verbs`: A verb for every step of the detector line; each reads folders, writes folders, and says where.
+- `warp.detect.yolo`: The large pretrained detector for whoever accepts its licence, and a parcel that trains it on a machine rented by the hour.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.host`: Finds the SETS app's configuration folder on Windows, macOS and Linux, and never writes a byte there.

@@ -27,8 +27,11 @@ from ..config import Config, current_set, read_json, write_atomic, write_json
 from ..data.crops import crops_array, open_image
 from ..errors import ImageError, InputError, ModelError, WarpError
 from ..host import with_host
+from ..knowledge.anchors import PANELS
 from ..knowledge.vocabulary import Vocabulary
+from ..match.detector import Detector, open_onnx
 from .boxes import Proposal, find_places, likely_panels, panels_on, type_of
+from .grid import read_places
 from .hostfile import ground_only, host_file, seated, suits
 from .places import ReadSlot, decide_rows, draw_places, in_panel_order, names_of, seats_of
 from .ships import SeenShip, places_on, seats_on, ship_on
@@ -246,11 +249,11 @@ def require_whole(
         except OSError: found = "nothing"
         if found != described[name]["sha256"]: raise ModelError(f"{folder / name}: its release has {described[name]['sha256'][:12]}…, found {found[:12]}: fetch the set again with `warp update --force`")
 
-def _parts(folder: Path) -> tuple[Callable[[Image.Image], Match], dict, dict]:
-    "What a reader takes from a model set: screen model, layouts, corrections of text. Raises `ModelError` or `StoreError`."
+def _parts(folder: Path) -> tuple[Callable[[Image.Image], Match], dict, dict, Detector | None]:
+    "What a reader takes from a model set: screen model, layouts, corrections of text, and the detector if there is one. Raises `ModelError` or `StoreError`."
     from warp.read.screens import ScreenModel
     require_whole(folder)
-    return ScreenModel.load(folder), read_json(folder / "community_anchors.json", {"entries": []}), read_json(folder / "ship_type_corrections.json", {})
+    return ScreenModel.load(folder), read_json(folder / "community_anchors.json", {"entries": []}), read_json(folder / "ship_type_corrections.json", {}), open_onnx(folder / "detector.onnx") if (folder / "detector.onnx").is_file() else None
 
 def _above(equipment: list[Box], size: tuple[int, int]) -> Box:
     "The piece of the picture over a panel's icons, and somewhat to their left, where the labels of the rows are."
@@ -272,8 +275,10 @@ class Reader:
         vocabulary: Vocabulary,
         corrections: dict | None = None,  # ship_type_corrections.json, for `knowledge.corrections.apply_correction`
         lines: Callable[[Image.Image, Box], list[Line]] | None = None,  # reads text on a piece of the picture; None: no ship is read
+        detector: Detector | None = None,  # finds places where no layout fits; None: then nothing is found there
     ):
         self.screens, self.match, self.anchors, self.vocabulary, self.corrections, self.lines = screens, match, anchors, vocabulary, corrections or {}, lines
+        self.detector = detector
         self._models: Path | None = None  # where to look for a newer set
         self._seen: Path | None = None
 
@@ -283,8 +288,8 @@ class Reader:
         from warp.match.cascade import Cascade
         folder = current_set(config.models)
         if folder is None: raise ModelError(f"no model set is installed in {config.models}: run `warp update` to fetch the community's")
-        screens, anchors, corrections = _parts(folder)
-        reader = cls(screens, Cascade.open(config).match, anchors, Vocabulary.load(config.host_dir), corrections, read_lines if has_reader() else None)
+        screens, anchors, corrections, detector = _parts(folder)
+        reader = cls(screens, Cascade.open(config).match, anchors, Vocabulary.load(config.host_dir), corrections, read_lines if has_reader() else None, detector)
         reader._models, reader._seen = config.models, folder
         return reader
 
@@ -293,7 +298,7 @@ class Reader:
         folder = current_set(self._models) if self._models else None
         if folder is None or folder == self._seen: return
         self._seen = folder
-        try: self.screens, self.anchors, self.corrections = _parts(folder)
+        try: self.screens, self.anchors, self.corrections, self.detector = _parts(folder)
         except (WarpError, OSError) as e: warnings.warn(f"what was newly installed cannot be used and the old stays: {e}", stacklevel=3)
 
     def read(
@@ -311,7 +316,7 @@ class Reader:
         tell(STEPS[0], 0, len(STEPS))
         screen = Match(screen_type, 1.0, "person") if screen_type else self.screens(shot.img)
         tell(STEPS[1], 1, len(STEPS))
-        found = self._found(shot.img, screen)
+        found = self._found(shot.img, screen) or self._without_maps(shot.img, screen)
         if found and not screen_type: screen = self._settled(screen, found)
         tell(STEPS[2], 2, len(STEPS))
         places = self._named(shot.img, [place for panel in found.values() for place in panel])
@@ -319,6 +324,15 @@ class Reader:
         ship, notes = self._ship(shot.img, [place.bbox for place in found.get("SPACE_EQ", ())])
         seen = Seen(shot.file, screen, "" if places else self._nothing(shot.file or "the picture", screen), (*shot.notes, *notes))
         return Build(in_panel_order(places), (seen,), ship=ship, vocabulary=self.vocabulary)
+
+    def _without_maps(self, img: Image.Image, screen: Match) -> dict[str, list[Proposal]]:
+        "The places that the detector finds where no layout fits, the slot of each row told by what lies in it; nothing without a detector."
+        if self.detector is None: return {}
+        kinds = panels_on(screen.name) if screen.known else likely_panels(screen)
+        found: dict[str, list[Proposal]] = {}
+        for p in read_places(img, self.detector, self.match, self.vocabulary, [slot for kind in kinds for slot in slots_of(kind) if SLOTS[slot].kind == "icon"]):
+            found.setdefault(PANELS[SLOTS[p.slot].group], []).append(Proposal(p.slot, p.slot_index, p.bbox, p.match.score))
+        return found
 
     def _found(self, img: Image.Image, screen: Match) -> dict[str, list[Proposal]]:
         "The places of each panel that is there."
