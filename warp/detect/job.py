@@ -12,7 +12,6 @@ __all__ = ['Evaluated', 'evaluate', 'Line', 'run_line', 'write_page']
 # %% ../../nbs/69_detect.job.ipynb #4dfc3e32
 import base64
 import html
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

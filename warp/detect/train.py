@@ -16,21 +16,20 @@ __all__ = ['STRIDE', 'SPREAD', 'Pictures', 'load_pictures', 'Block', 'HeatNet', 
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import write_atomic
 from ..data.crops import open_image
-from .labels import LabelledImage, LabelSet
+from .labels import LabelledImage
 from ..errors import ModelError, TrainingError
-from ..match.detector import Contract, Detector, Fit, letterbox, open_onnx, read_contract, resolve_model, write_contract
+from ..match.detector import Contract, Detector, Fit, letterbox, open_onnx, resolve_model, write_contract
 
 # %% ../../nbs/67_detect.train.ipynb #180931c7
 @dataclass
