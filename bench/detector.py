@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from warp.config import Config
-from warp.data.crops import crops_array
 from warp.demo import World
 from warp.detect.labels import LabelBox, LabelledImage, read_set
 from warp.detect.measure import case_of, choose_thresholds, report, tally
@@ -139,7 +138,7 @@ def read(detector: Detector, folder: Path, players: int) -> bool:
     world.write_icons(folder / "host" / "images")
     cascade = Cascade.open(Config(folder / "home", str(folder / "hub"), host_dir=folder / "host"))
     vocabulary, counts = Vocabulary.load(), Counter()
-    for img, picture, places in screenshots(world, players):
+    for _, picture, places in screenshots(world, players):
         slots = tuple(t.slot for t in places)
         found = read_places(picture, detector, cascade.match, vocabulary, {s for s in SLOTS if SLOTS[s].kind == "icon" and SLOTS[s].group in {SLOTS[t].group for t in slots}})
         for t in (t for t in places if t.name not in VIRTUAL_NAMES):

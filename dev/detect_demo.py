@@ -21,7 +21,7 @@ from sld_files import Sprite, write_sld  # noqa: E402
 PROFILE = """
 name: meadow
 about: a made game, seen from above
-input_size: [640, 368]
+input_size: [640, 384]
 box_convention: alpha
 split_key: session
 reference_width: 640
@@ -42,12 +42,12 @@ blendings: {hard: 0.5, soft: 0.5}
 overlays: {selection: 0.15, health: 0.2, fog: 0.2, cursor: 0.3}
 confusable: [[soldier, archer]]
 classes:
-  - {id: 0, name: tree, kind: nature, count: [2, 8], sprites: ["n_tree*"]}
-  - {id: 1, name: sheep, kind: unit, count: [1, 5], sprites: ["a_sheep*"]}
-  - {id: 2, name: house, kind: building, count: [1, 3], sprites: ["b_house*"]}
-  - {id: 3, name: soldier, kind: unit, count: [1, 5], sprites: ["u_soldier*"]}
-  - {id: 4, name: archer, kind: unit, count: [1, 5], sprites: ["u_archer*"]}
-  - {id: 5, name: galley, kind: ship, count: [1, 4], sprites: ["s_galley*"]}
+  - {id: 0, name: tree, kind: nature, count: [2, 8], sprites: ["n_tree_oak*_x1"]}
+  - {id: 1, name: sheep, kind: unit, count: [1, 5], sprites: ["a_sheep_idle*_x1"]}
+  - {id: 2, name: house, kind: building, count: [1, 3], sprites: ["b_house_age1*_x1"]}
+  - {id: 3, name: soldier, kind: unit, count: [1, 5], sprites: ["u_soldier_idle*_x1"]}
+  - {id: 4, name: archer, kind: unit, count: [1, 5], sprites: ["u_archer_idle*_x1"]}
+  - {id: 5, name: galley, kind: ship, count: [1, 4], sprites: ["s_galley_idle*_x1"]}
 """
 FILES = {"tree": "n_tree_oak", "sheep": "a_sheep_idle", "house": "b_house_age1", "soldier": "u_soldier_idle", "archer": "u_archer_idle", "galley": "s_galley_idle"}
 

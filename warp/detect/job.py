@@ -12,7 +12,6 @@ __all__ = ['Evaluated', 'evaluate', 'Line', 'run_line', 'write_page']
 # %% ../../nbs/69_detect.job.ipynb #4dfc3e32
 import base64
 import html
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,12 +24,13 @@ from PIL import Image, ImageDraw
 from ..config import write_atomic, write_json
 from ..data.crops import open_image
 from .labels import LabelledImage, LabelSet
-from .measure import Case, Report, case_of, choose_thresholds, collect, draw_case, errors_of, report, sizes_of, sync_thresholds
+from .measure import Case, Report, Thresholds, case_of, choose_thresholds, collect, draw_case, errors_of, report, sizes_of, sync_thresholds
 from .merge import Merged, merge_sets, read_merged
 from .profile import Profile
 from .scenes import Summary, make_kit, make_scenes
 from .sprites import Backgrounds, Sprites, contact_sheet, extract_sprites, make_backgrounds
 from .train import Recipe, Trained, contract_of, export_onnx, save_net, train_detector
+from ..errors import InputError
 from ..match.detector import Detector, open_onnx
 
 # %% ../../nbs/69_detect.job.ipynb #a6158b87
@@ -54,12 +54,17 @@ def evaluate(
     on_dev, _ = collect(detector, dev, opened, time.perf_counter)
     on_test, seconds = collect(detector, test, opened, time.perf_counter)
     real_dev = [c for c in on_dev if c.real] or on_dev
-    thresholds = choose_thresholds(real_dev, detector.contract.classes)
+    thresholds = _chosen(real_dev, detector)
     synthetic = [c for c in on_dev if not c.real and c.file not in thresholds.chosen_on]
     about = {"model": detector.contract.model_file, "model_sha256": detector.contract.model_sha256, "imgsz": list(detector.contract.size), "mode": "onnx, one picture at a time"}
     told = report([*on_test, *synthetic], detector.contract.classes, thresholds, **about)
     if write: _remember(model, detector, told)
     return Evaluated(told, on_test, test, 1000 * float(np.median(seconds)) if seconds else 0.0)
+
+def _chosen(dev: list[Case], detector: Detector) -> Thresholds:
+    "From these cases; where nothing right was found on them the contract's own stays, and the report shows how bad it is."
+    try: return choose_thresholds(dev, detector.contract.classes)
+    except InputError: return Thresholds(detector.contract.confidence, chosen_on=frozenset(case.file for case in dev))
 
 def _remember(model: Path | str, detector: Detector, told: Report) -> None:
     folder = Path(model) if Path(model).is_dir() else Path(model).parent

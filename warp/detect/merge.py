@@ -15,7 +15,7 @@ __all__ = ['ALIKE', 'SPLITS', 'Gathered', 'gather', 'grouped', 'split_groups', '
 import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path

@@ -26,7 +26,6 @@ from .labels import LabelBox, LabelledImage, LabelSet, new_set
 from .profile import Profile
 from ..errors import InputError, MissingExtra
 from ..match.detector import MOST, Detection, Detector, Fit, fit_of, found_on, letterbox, thin_out
-from ..records import Box
 
 # %% ../../nbs/68_detect.select.ipynb #8ef20204
 LOOKED_AT = 0.1  # boxes below are noise

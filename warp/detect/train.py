@@ -16,21 +16,20 @@ __all__ = ['STRIDE', 'SPREAD', 'Pictures', 'load_pictures', 'Block', 'HeatNet', 
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import write_atomic
 from ..data.crops import open_image
-from .labels import LabelledImage, LabelSet
+from .labels import LabelledImage
 from ..errors import ModelError, TrainingError
-from ..match.detector import Contract, Detector, Fit, letterbox, open_onnx, read_contract, resolve_model, write_contract
+from ..match.detector import Contract, Detector, Fit, letterbox, open_onnx, resolve_model, write_contract
 
 # %% ../../nbs/67_detect.train.ipynb #180931c7
 @dataclass
@@ -155,7 +154,8 @@ def loss_of(heat: Tensor, size: Tensor, aim: tuple[Tensor, Tensor, Tensor, Tenso
     share, n = torch.sigmoid(heat.float()).clamp(1e-5, 1 - 1e-5), peak.sum().clamp(min=1)
     hit = (1 - share) ** 2 * share.log() * peak
     miss = (1 - hill) ** 4 * share ** 2 * (1 - share).log() * (1 - peak) * judged
-    apart = F.smooth_l1_loss(size.float(), sizes, reduction="none", beta=0.1) * there
+    weight = torch.tensor([1.0, 1.0, 4.0, 4.0], device=size.device).view(1, 4, 1, 1)  # a tenth of a cell is less than half a pixel, a tenth in the log of a side is a tenth of it
+    apart = F.smooth_l1_loss(size.float(), sizes, reduction="none", beta=0.1) * there * weight
     return -(hit.sum() + miss.sum()) / n + 1.5 * apart.sum() / there.sum().clamp(min=1)
 
 # %% ../../nbs/67_detect.train.ipynb #3b5426aa

@@ -64,7 +64,7 @@ def rows_of_line(line: list[Detection]) -> list[GridRow]:
     near = gaps[gaps < 1.6 * width]
     step = float(np.median(near)) if len(near) else 0.0
     jumps = np.round(gaps / step) if step else np.zeros(len(gaps))
-    broken = (jumps < 1) | (jumps > 1 + MOST_MISSING) | (np.abs(gaps - jumps * step) > 0.3 * width)
+    broken = (jumps < 1) | (jumps > 1 + MOST_MISSING) | (np.abs(gaps - jumps * step) > 0.15 * width)
     ends = [0, *(np.flatnonzero(broken) + 1), len(line)]
     return [_fitted(line[a:b], np.append(0, np.cumsum(jumps[a:b - 1])), step) for a, b in zip(ends, ends[1:]) if b > a]
 
@@ -105,19 +105,27 @@ def name_rows(
     vocabulary: Vocabulary,
 ) -> list[NamedRow]:  # from top to bottom; rows of which nothing is known are left out
     "A slot for every row that holds a known item."
-    order = {slot: i for i, slot in enumerate(SLOTS)}
-    votes = [votes_of(m, slots, vocabulary) for m in matches]
-    def margin(i: int) -> float:
-        best = sorted(votes[i].values(), reverse=True)
-        return best[0] - (best[1] if len(best) > 1 else 0.0)
+    tied = [_tied(votes_of(m, slots, vocabulary), vocabulary) for m in matches]
     taken: Counter = Counter()
     chosen: dict[int, str] = {}
-    for i in sorted((i for i in range(len(rows)) if votes[i]), key=lambda i: (-margin(i) > -1e-6, -margin(i) if margin(i) > 1e-6 else rows[i].y, rows[i].x)):
-        free = {s: v for s, v in votes[i].items() if taken[s] + rows[i].count <= SLOTS[s].most} or votes[i]
-        top = max(free.values())
-        chosen[i] = min((s for s, v in free.items() if v > top - 1e-6), key=lambda s: (taken[s] > 0, order[s]))
+    for i in sorted((i for i in range(len(rows)) if tied[i]), key=lambda i: (len(tied[i]) > 1, rows[i].y, rows[i].x)):  # the certain ones first
+        room = [s for s in tied[i] if taken[s] + rows[i].count <= SLOTS[s].most] or tied[i]
+        chosen[i] = min(room, key=lambda s: (taken[s] > 0, _out_of_order(s, i, rows, chosen), _ORDER[s]))
         taken[chosen[i]] += rows[i].count
     return _numbered(rows, matches, chosen)
+
+_ORDER = {slot: i for i, slot in enumerate(SLOTS)}  # as the game's windows have them
+
+def _tied(votes: dict[str, float], vocabulary: Vocabulary) -> list[str]:
+    "The slots with most votes; of one slot and others that may hold all of its items and more, the one: a universal place may hold a science console, a row of them is more likely a science row."
+    top = [slot for slot, v in votes.items() if v > max(votes.values()) - 1e-6]
+    narrow = [slot for slot in top if not any(vocabulary.names(other) < vocabulary.names(slot) for other in top)]
+    return narrow if len(narrow) == 1 else top
+
+def _out_of_order(slot: str, i: int, rows: Sequence[GridRow], chosen: dict[int, str]) -> int:
+    "With how many of the named rows of its column a row would stand in the wrong order."
+    column = [j for j in chosen if abs(rows[j].x - rows[i].x) < rows[i].width]
+    return sum((_ORDER[chosen[j]] < _ORDER[slot]) != (rows[j].y < rows[i].y) for j in column if chosen[j] != slot)
 
 def _numbered(rows: Sequence[GridRow], matches: Sequence[Sequence[Match]], chosen: dict[int, str]) -> list[NamedRow]:
     "Rows of one slot count on, from top to bottom."
