@@ -43,8 +43,10 @@ from ..knowledge.vocabulary import Vocabulary
 from ..match.model import screen_input
 from ..records import ICON_SLOTS, TEXT_SLOTS, utc_now
 from .art import load_references
-from .icons import (Plan, Samples, Split, load_classifier, load_embedder, publish_classifier, publish_embedder, split_samples, train_classifier,
-                              train_embedder, wilson)
+from .classifier import Plan, load_classifier, publish_classifier, train_classifier
+from .embedder import load_embedder, train_embedder
+from .gallery import publish_embedder
+from .samples import Samples, Split, split_samples, wilson
 from .screens import load_screens, publish_screens, train_screens
 
 # %% ../../nbs/58_train.job.ipynb #3c3a43d4
