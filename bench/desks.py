@@ -25,7 +25,7 @@ from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 import numpy as np
-from playwright.sync_api import Page, TimeoutError as Late, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from tqdm.auto import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -284,7 +284,6 @@ def main() -> None:
                     "drag": lambda page: drag(page, folder, sixty), "grid": lambda page: grid(page, folder, waiting, args.crops)}
         for name in wanted:
             page = browser.new_page(viewport=dict(width=1600, height=1400))
-            page.timeout_error = Late
             for one in measures[name](page):
                 lines.append(one)
                 print(one, flush=True)

@@ -18,8 +18,9 @@ def summary(page: Path) -> str:
     if not page.is_file(): return f"{page.name} was not written: the log of the steps before says why."
     try: cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
     except ValueError as e: return f"{page.name} cannot be read ({e}): the run was stopped while it wrote its page, and the log says how far it came."
+    pictures = sum(kind.startswith("image/") for cell in cells for output in cell.get("outputs", []) for kind in output.get("data", {}))
     title = next(line for cell in cells if cell["cell_type"] == "markdown" for line in "".join(cell["source"]).splitlines() if line.startswith("# "))
-    return "\n\n".join([f"#{title}", *filter(None, (shown(output) for cell in cells for output in cell.get("outputs", [])))])
+    return "\n\n".join([f"#{title}", *filter(None, (shown(output) for cell in cells for output in cell.get("outputs", []))), *([f"{pictures} pictures stand in {page.name}, among the files of this run."] if pictures else [])])
 
 
 if __name__ == "__main__":

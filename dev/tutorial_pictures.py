@@ -10,7 +10,7 @@ from pathlib import Path
 
 from browser import find_browser
 from PIL import Image
-from playwright.sync_api import Page, TimeoutError as Late, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "nbs/images"
@@ -63,7 +63,6 @@ def main() -> None:
                 desks = Path(folder) / "desks"
                 shutil.copytree(ROOT / "nbs/desks", desks)
                 page = browser.new_page(viewport=dict(width=1500, height=1400))
-                page.timeout_error = Late
                 with Lab(Path(folder), desks) as lab: take(page, lab)
                 page.close()
         browser.close()

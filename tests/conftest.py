@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 import pytest
@@ -22,9 +21,9 @@ def own_home():
     told = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith(("WARP_", "HF_"))}
     with tempfile.TemporaryDirectory(prefix="warp-tests-", ignore_cleanup_errors=True) as home:
         os.environ["WARP_HOME"] = home
-        os.environ |= {"HF_HUB_OFFLINE": "1", "WARP_UPDATE_HOURS": "never"}
+        os.environ |= {"HF_HUB_OFFLINE": "1", "WARP_UPDATE_HOURS": "never", "WARP_HOST_DIR": ""}  # empty: no looking for the host
         yield Path(home)
-    for key in ("WARP_HOME", "HF_HUB_OFFLINE", "WARP_UPDATE_HOURS"): del os.environ[key]
+    for key in ("WARP_HOME", "HF_HUB_OFFLINE", "WARP_UPDATE_HOURS", "WARP_HOST_DIR"): del os.environ[key]
     os.environ.update(told)
 
 
@@ -54,15 +53,36 @@ def wheel(tmp_path_factory) -> Path:
     return next(out.glob("*.whl"))
 
 
-@pytest.fixture(scope="session")
-def base_python(wheel, tmp_path_factory) -> Path:
-    "The Python of a new environment that holds the wheel and its base requirements, and nothing else."
-    folder = tmp_path_factory.mktemp("base")
-    venv.create(folder, with_pip=True)
+def clean_install(wheel: Path, folder: Path, interpreter: str | Path) -> Path:  # its Python
+    "A new environment of that interpreter with the wheel and its base requirements, and nothing else."
+    subprocess.run([interpreter, "-m", "venv", folder], check=True, capture_output=True, text=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     done = subprocess.run([python, "-m", "pip", "install", "-q", wheel], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return python
+
+
+@pytest.fixture(scope="session")
+def base_python(wheel, tmp_path_factory) -> Path:
+    "The Python of a new environment that holds the wheel and its base requirements, and nothing else."
+    return clean_install(wheel, tmp_path_factory.mktemp("base"), sys.executable)
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory):
+    "A machine with a release that knows the made world (see taught.py), made once for all workers; to be copied before anything is changed in it."
+    from filelock import FileLock
+    from taught import settle
+
+    from warp.config import Config
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "taught"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            settle(folder)
+            (folder / "done").touch()
+    return Config.load(folder / "home", folder / "hub", folder / "host")
 
 
 @pytest.fixture(scope="session")
@@ -78,16 +98,29 @@ def chromium() -> str:
 
 
 @pytest.fixture
-def browser_page(chromium):
+def browser(chromium):
+    "A browser for one test. (While one is open, asyncio believes that a loop runs; a file whose last tests all need one may widen this.)"
+    from lab import browsing
+    with browsing(chromium) as found: yield found
+
+
+@pytest.fixture
+def browser_page(browser):
     "An empty page of a headless browser, tall enough for a desk."
-    from lab import CHROMIUM_FLAGS
-    from playwright.sync_api import TimeoutError as Late, sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport=dict(width=1600, height=1500))
-        page.timeout_error = Late
-        yield page
-        browser.close()
+    from lab import slowed
+    page = slowed(browser.new_page(viewport=dict(width=1600, height=1500)))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def practised(tmp_path_factory) -> Path:
+    "A home in which the world to practise in is made already, eleven seconds of work: look at it, or copy it."
+    from warp.config import Config
+    from warp.desk.page import practice_config
+    home = tmp_path_factory.mktemp("practised")
+    practice_config(Config.load(home=home))
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,12 @@ from PIL import Image
 
 from warp.config import Config
 from warp.demo import World
-from warp.errors import ImageError, InputError, ModelError, SlotError
+from warp.errors import InputError, ModelError, SlotError
 from warp.knowledge.vocabulary import Vocabulary
-from warp.read.build import HOST_KEYS, Build, Reader, ReadSlot, Seen, decide_rows, draw_places, host_file, merge_builds, names_of, read_build, seats_of
-from warp.read.ships import ship_named, ship_on
+from warp.read.build import STEPS, Build, Reader, Seen, merge_builds, read_build
+from warp.read.hostfile import HOST_KEYS, host_file
+from warp.read.places import ReadSlot, decide_rows, draw_places, names_of, seats_of
+from warp.read.ships import places_on, seats_on, ship_named, ship_on, ships
 from warp.read.text import Line, read_lines
 from warp.records import ICON_SLOTS, SLOTS, Box, Match
 
@@ -73,7 +75,7 @@ def test_seats_are_written_as_the_host_has_them():
     space = host_file(seats)["space"]
     assert [len(seat) for seat in space["boffs"]] == [4] * 6 and len(space["boff_specs"]) == 6
     assert space["boffs"][0][3] == {"item": "T3", "rank": "III"} and space["boffs"][1][2:] == [None, None]
-    assert space["boff_specs"][:3] == [["Tactical", None], ["Tactical", "Temporal"], [None, None]]
+    assert space["boff_specs"][:3] == [["Tactical", ""], ["Tactical", "Temporal"], [None, None]]
     ground = host_file([place("Boff Science", 0, "Medical Tricorder")])["ground"]
     assert [len(seat) for seat in ground["boffs"]] == [4] * 4 and ground["boff_profs"][0] == "Science" and len(ground["boff_specs"]) == 4
 
@@ -132,6 +134,105 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.csv", "new", "seen.jpg"]
 
 
+# the host's loader, by its rules: an empty build, over which the file's sections are laid; then every field is looked up
+
+EQUIPMENT = {"fore_weapons": 5, "aft_weapons": 5, "experimental": 1, "deflector": 1, "sec_def": 1, "engines": 1, "core": 1, "shield": 1, "devices": 6, "uni_consoles": 3,
+             "eng_consoles": 5, "sci_consoles": 5, "tac_consoles": 5, "hangars": 2}
+TRAITS = {"traits": 12, "rep_traits": 5, "active_rep_traits": 5}
+GROUND = {"kit_modules": 6, "kit": 1, "armor": 1, "ev_suit": 1, "personal_shield": 1, "weapons": 2, "ground_devices": 5}
+SLOT_OF = {(section, key): slot for slot, (section, key, _) in HOST_KEYS.items()}
+RARITIES = ("Common", "Uncommon", "Rare", "Very Rare", "Ultra Rare", "Epic")
+SHORT = ("Command", "Intelligence", "Miracle Worker", "Temporal", "Pilot", "Strategist", "Constable", "Commando")
+
+
+def loads(file: dict, vocabulary: Vocabulary) -> None:
+    "Asserts that a file is one that the host opens without losing anything."
+    assert json.loads(json.dumps(file)) == file and file["_version"] == 1 and file.keys() == {"_version", "space", "ground", "captain"}
+    lengths = {"space": EQUIPMENT | TRAITS | {"starship_traits": 7, "boffs": 6, "boff_specs": 6}, "ground": GROUND | TRAITS | {"boffs": 4, "boff_specs": 4, "boff_profs": 4}}
+    for section, known in lengths.items():
+        assert file[section].keys() <= known.keys() | ({"ship", "tier"} if section == "space" else set())
+        for key in file[section].keys() & known.keys():
+            entries = file[section][key]
+            assert isinstance(entries, list) and len(entries) == known[key], (section, key)
+            if (section, key) in SLOT_OF: [_item(entry, key, vocabulary.names(SLOT_OF[section, key])) for entry in entries]
+        for seat in file[section].get("boffs", ()): _seat_loads(seat, vocabulary)
+    for kind in file["space"].get("boff_specs", ()): assert kind == [None, None] or kind[0] in ("Tactical", "Engineering", "Science") and kind[1] in ("", *SHORT[:5])
+    assert set(file["ground"].get("boff_profs", ())) <= {"Tactical", "Engineering", "Science"} and set(file["ground"].get("boff_specs", ())) <= set(SHORT[:5])
+    assert file["captain"].keys() <= {"primary_spec", "secondary_spec"} and set(file["captain"].values()) <= {"", *SHORT}
+    if "ship" in file["space"]: _fits_ship(file["space"])
+
+
+def _item(entry: object, key: str, names: frozenset[str]) -> None:
+    if entry in (None, ""): return
+    if "traits" in key: assert entry.keys() == {"item"}
+    else: assert entry.keys() == {"item", "rarity", "mark", "modifiers"} and entry["rarity"] in RARITIES and entry["mark"] == "" and entry["modifiers"] == [None] * 5
+    assert entry["item"] in names, f"{key}: the host has no {entry['item']}"
+
+
+def _seat_loads(seat: list, vocabulary: Vocabulary) -> None:
+    abilities = frozenset().union(*(vocabulary.names(slot) for slot in SLOTS if slot.startswith("Boff ")))
+    assert len(seat) == 4
+    for entry in seat: assert entry in (None, "") or entry.keys() == {"item", "rank"} and entry["item"] in abilities and entry["rank"] in ("I", "II", "III")
+
+
+def _fits_ship(space: dict) -> None:
+    "The host hides what the ship does not have: nothing may stand there."
+    ship = ships()[space["ship"]]
+    assert space["tier"] in {5: ("T5", "T5-U", "T5-X", "T5-X2"), 6: ("T6", "T6-X", "T6-X2")}.get(ship.tier, (f"T{ship.tier}",))
+    for slot, most in places_on(ship, space["tier"]).items():
+        entries = space.get(HOST_KEYS[slot][1])
+        assert entries is None or all(entry is None for entry in entries[most:]) and None not in entries[:most], slot
+    for seat, abilities in zip(seats_on(ship), space.get("boffs", ())): assert None not in abilities[:seat.rank] and all(a is None for a in abilities[seat.rank:])
+
+
+def build_of(world: World, player) -> tuple:
+    "All that a made player has, as if every icon had been named right."
+    return tuple(ReadSlot(t.slot, t.slot_index, t.bbox, Match(None if t.name.startswith("__") else t.name, .9, "model", ((t.name, .9),)), row=t.bbox.y, line=t.bbox.y)
+                 for kind in ("SPACE_EQ", "GROUND_EQ", "TRAITS", "BOFFS", "SPECIALIZATIONS") for t in world.shot(player, kind).truth() if SLOTS[t.slot].kind == "icon")
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_written_build_opens_in_the_host_field_by_field(number, tmp_path):
+    world, vocabulary = World.make(), Vocabulary.load()
+    player = world.players[number]
+    shown = world.ship(player)
+    for ship in (None, ship_named(f"{shown.type} [{shown.tier}]")):
+        build = Build(build_of(world, player), (Seen("a.png", SPACE),), ship=ship, vocabulary=vocabulary)
+        file = json.loads(build.write(tmp_path / "build.json").read_text(encoding="utf-8"))
+        loads(file, vocabulary)
+        named = {p.name for p in build.slots if p.name and p.slot in HOST_KEYS and HOST_KEYS[p.slot][2] > p.slot_index}
+        written = {entry["item"] for section in ("space", "ground") for key, entries in file[section].items() if key not in ("boffs", "boff_specs", "boff_profs", "ship", "tier") for entry in entries if entry}
+        assert written == named
+
+
+@pytest.mark.parametrize("change, gone", [
+    (lambda file: file["space"]["devices"].append(None), "six devices"), (lambda file: file["space"]["deflector"].__setitem__(0, {"item": "Kettle", "rarity": "Common", "mark": "", "modifiers": [None] * 5}), "a name"),
+    (lambda file: file["space"]["shield"][0].pop("rarity"), "a rarity"), (lambda file: file.__setitem__("_version", 2), "the version"), (lambda file: file["space"]["sec_def"].__setitem__(0, None), "a place"),
+    (lambda file: file["space"].__setitem__("tier", "T4"), "the tier")], ids=["a list too long", "an unknown item", "no rarity", "another version", "a place the ship has", "a tier it cannot have"])
+def test_the_loaders_rules_are_strict(change, gone):
+    vocabulary = Vocabulary.load()
+    item = {slot: sorted(vocabulary.names(slot))[0] for slot in ("Devices", "Deflector", "Shield", "Sec-Def")}
+    page = next(ship.page for ship in ships().values() if ship.record["secdeflector"] and ship.tier == 6)
+    file = host_file([place(slot, 0, name) for slot, name in item.items()], ship_named(f"{page} [T6]"))
+    loads(file, vocabulary)
+    change(file)
+    with pytest.raises((AssertionError, KeyError)): loads(file, vocabulary)
+
+
+def test_officers_sit_in_the_ships_seats_whatever_the_order_on_the_screen():
+    ship = ship_named("Achilles Miracle Worker Heavy Destroyer [T6-X2]")
+    rows = [place("Boff Science", 0, "Science Team", y=100), *(place("Boff Tactical", i, n, y=200) for i, n in enumerate(("Tactical Team", "Torpedo: Spread", "Attack Pattern Beta"))),
+            *(place("Boff Miracle Worker", i, n, y=300) for i, n in enumerate(sorted(Vocabulary.load().names("Boff Miracle Worker"))[:4]))]
+    space = host_file(rows, ship)["space"]
+    seats = dict(zip((str(seat) for seat in seats_on(ship.found.ship)), space["boffs"]))
+    assert [seat.rank for seat in seats_on(ship.found.ship)] == [4, 3, 3, 2, 1] and len(seats) == 5
+    assert all(space["boffs"][0]) and space["boff_specs"][0] == ["Tactical", "Miracle Worker"] and space["boffs"][4][0] == {"item": "Science Team", "rank": "I"}
+    assert [a["item"] for a in space["boffs"][2] if a] == ["Tactical Team", "Torpedo: Spread", "Attack Pattern Beta"] and space["boff_specs"][5] == [None, None]
+    assert Build(tuple(rows), ship=ship).doubts == []
+    crowd = rows + [place("Boff Pilot", i, n, y=400) for i, n in enumerate(sorted(Vocabulary.load().names("Boff Pilot"))[:2])]
+    assert any("Boff Pilot: 2 abilities" in doubt for doubt in Build(tuple(crowd), ship=ship).doubts)
+
+
 # the reader
 
 SPACE = Match("SPACE_EQ", 0.9, "screens")
@@ -153,12 +254,32 @@ def test_a_picture_of_something_else_is_an_empty_build_with_a_reason():
     assert unknown.to_json() == {"_version": 1, "space": {}, "ground": {}, "captain": {}}
 
 
-def test_bad_input_is_refused(tmp_path):
-    with pytest.raises(ImageError): reader().read(tmp_path / "none.png")
-    with pytest.raises(ImageError): reader().read(b"no picture")
-    with pytest.raises(SlotError): reader().read(Image.new("RGB", (64, 64)), screen_type="UNKNOWN")
+def test_bad_input_is_told_and_wrong_calls_are_refused(tmp_path):
+    assert "no such file" in reader().read(tmp_path / "none.png").reason and "no picture" in reader().read(b"no picture").reason
+    with pytest.raises(SlotError): reader().read(Image.new("RGB", (640, 360)), screen_type="UNKNOWN")
     with pytest.raises(ModelError, match="warp update"): Reader.open(Config.load(home=tmp_path))
     with pytest.raises(InputError): read_build(config=Config.load(home=tmp_path))
+
+
+def test_a_reading_can_be_ended_before_each_of_its_steps(made):
+    class Enough(Exception): pass
+    seen = []
+    def step(text, done, steps):
+        seen.append((text, done, steps))
+        if done == last: raise Enough
+    for last in range(len(STEPS)):
+        seen.clear()
+        with pytest.raises(Enough): reader().read(made.image, step=step)
+        assert seen == [(text, i, len(STEPS)) for i, text in enumerate(STEPS[:last + 1])]
+    last = -1
+    assert reader().read(made.image, step=step).reason
+
+
+def test_a_reader_of_text_that_fails_costs_only_the_ship(made):
+    def broken(img, piece): raise RuntimeError("the network of letters is ill")
+    ill = Reader(lambda img: SPACE, lambda crops, allowed: [Match(None, 0.0, "model")] * len(crops), {"entries": []}, Vocabulary.load(), lines=broken)
+    ship, notes = ill._ship(made.image, [Box(600, 400, 46, 56)])
+    assert ship is None and "the network of letters is ill" in notes[0]
 
 
 def test_a_person_may_say_what_the_screen_is():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab import Hand, Lab
+from lab import Hand, Lab, browsing
 from warp.config import Config
 from warp.data.crops import crops_array, cut_crop, make_crop, open_image
 from warp.data.store import Store, Word
@@ -420,6 +420,12 @@ DARK = ("--jp-layout-color1: #111; --jp-layout-color2: #212121; --jp-border-colo
         "--jp-brand-color1: #2196f3; --jp-success-color1: #4caf50; --jp-warn-color1: #ff9800; background: #111")  # as JupyterLab's dark theme has them
 
 
+@pytest.fixture(scope="module")
+def browser(chromium):
+    "One for all tests that follow; the ones above had no need of it."
+    with browsing(chromium) as found: yield found
+
+
 def bare(page, cells: list[dict], places: list[np.ndarray], names: dict) -> float:  # milliseconds until it was painted
     state = dict(cells=cells, columns=COLUMNS, names=names, more=False, changes={})
     return page.evaluate(BARE, [str(GridWidget._esm), str(GridWidget._css), state, b64encode(sheet_bytes(places)).decode()])
@@ -605,7 +611,7 @@ def on_disk(folder: Path) -> dict[str, list[dict]]:
 
 
 def stored(page) -> None:
-    page.wait_for_selector(".wg-count:not(.wg-saving)", timeout=60_000)
+    page.wait_for_selector(".wg-count:not(.wg-saving)")
 
 
 def words(page) -> dict[str, str]:
@@ -613,10 +619,11 @@ def words(page) -> dict[str, str]:
     return dict(page.evaluate("[...document.querySelectorAll('.wg-is-confirmed')].map(cell => [cell.dataset.key, cell.querySelector('.wg-name').textContent])"))
 
 
-def test_a_person_confirms_icons_in_jupyterlab(browser_page, pictures_out, tmp_path):
+def test_a_person_confirms_icons_in_jupyterlab(browser_page, pictures_out, tmp_path, practised):
     notebooks, page, elsewhere = tmp_path / "nb", browser_page, []
     notebooks.mkdir()
     shutil.copy(ROOT / "nbs/desks/confirm_icons.ipynb", notebooks)
+    shutil.copytree(practised, tmp_path / "warp")
     with Lab(tmp_path, notebooks) as lab:
         page.on("request", lambda r: None if r.url.startswith((lab.url, "data:", "blob:")) else elsewhere.append(r.url))
         page.on("pageerror", lambda error: pytest.fail(str(error)))
@@ -628,14 +635,16 @@ def test_a_person_confirms_icons_in_jupyterlab(browser_page, pictures_out, tmp_p
         offered = page.locator(".wg-is-open:not([data-why=unsure])")
         offered.first.click()
         accepted = focused(page)
-        page.keyboard.press("Enter")
-        page.keyboard.press("2")
-        page.keyboard.press("x")
+        hand.press("Enter")
+        hand.press("2")
+        hand.press("x")
         typed, slot = page.evaluate("(() => { const at = document.querySelector('.wg-at'); return [at.dataset.key, at.dataset.key.split(' ').slice(2).join(' ')] })()")
         name = sorted(VOCABULARY.names(slot))[-1]
-        page.keyboard.press("t")
+        hand.press("t")
+        hand.cursor_in(".wg-field input")
         page.keyboard.type(name)
-        page.keyboard.press("Enter")
+        page.locator(f".warp-names-row.warp-names-active[data-name={json.dumps(name)}]").wait_for()
+        hand.press("Enter")
         assert focused(page) != typed
         stored(page)
         page.screenshot(path=pictures_out / "grid_answered.png")
@@ -645,18 +654,18 @@ def test_a_person_confirms_icons_in_jupyterlab(browser_page, pictures_out, tmp_p
         several = page.locator(".wg-mate").count()
         page.screenshot(path=pictures_out / "grid_cluster.png")
         assert several > 1
-        page.keyboard.press("a")
+        hand.press("a")
         stored(page)
         assert page.locator(".wg-status").inner_text() == f"{several} accepted: Ctrl+Z takes them back" and len(words(page)) == 3 + several
-        page.keyboard.press("Control+z")
+        hand.press("Control+z")
         page.wait_for_selector(".wg-status:has-text('Taken back')")
         assert words(page) == before
-        page.keyboard.press("Control+Shift+Z")
+        hand.press("Control+Shift+Z")
         page.wait_for_selector(".wg-status:has-text('Done again')")
         page.locator(".wg-undo").focus()
-        page.keyboard.press("Enter")  # buttons are for the keyboard too
+        hand.press("Enter")  # buttons are for the keyboard too
         page.wait_for_selector(".wg-status:has-text('Taken back')")
-        page.keyboard.press("Control+y")
+        hand.press("Control+y")
         page.wait_for_selector(".wg-status:has-text('Done again')")
         after, left = words(page), page.locator(".wg-is-open").count()
         assert len(after) == 3 + several
@@ -666,7 +675,7 @@ def test_a_person_confirms_icons_in_jupyterlab(browser_page, pictures_out, tmp_p
         keys = set(page.evaluate("[...document.querySelectorAll('.wg-cell')].map(cell => cell.dataset.key)"))
         assert not keys & set(after) and len(keys) >= left > 0
         page.locator(".wg-cell").first.click()
-        page.keyboard.press("e")
+        hand.press("e")
         stored(page)
         page.screenshot(path=pictures_out / "grid_resumed.png")
     training = tmp_path / "warp/practice/training_data"

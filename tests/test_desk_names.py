@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab import Hand, Lab
+from lab import Hand, Lab, browsing, slowed
 from warp.config import Config
 from warp.data.crops import crops_array, open_image
 from warp.data.store import Store
@@ -191,11 +191,8 @@ def test_the_field_in_the_kernel():
 @pytest.fixture(scope="module")
 def tab(chromium):
     "A plain page with names.js in it."
-    from lab import CHROMIUM_FLAGS
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport=dict(width=900, height=640))
+    with browsing(chromium) as browser:
+        page = slowed(browser.new_page(viewport=dict(width=900, height=640)))
         page.set_content("<meta charset=utf-8><style>:root { color-scheme: light dark }</style>"
                          "<div id=around tabindex=0><div id=host style='width: 460px; margin: 30px'></div><button>next</button></div>")
         page.add_style_tag(content=(STATIC / "names.css").read_text(encoding="utf-8"))
@@ -204,7 +201,6 @@ def tab(chromium):
         page.wait_for_function("() => window.nameField")
         page.evaluate("() => { window.outside = []; document.getElementById('around').addEventListener('keydown', e => outside.push(e.key)); }")
         yield page
-        browser.close()
 
 
 class Field:
@@ -483,9 +479,7 @@ field.focus()"""]
 
 
 def test_the_field_in_jupyterlab(tab, icons, tmp_path, pictures_out):
-    from playwright.sync_api import TimeoutError as Late
-    page, elsewhere = tab.context.browser.new_page(viewport=dict(width=1600, height=1500)), []
-    page.timeout_error = Late
+    page, elsewhere = slowed(tab.context.browser.new_page(viewport=dict(width=1600, height=1500))), []
     notebooks = tmp_path / "nb"
     notebooks.mkdir()
     shutil.copytree(icons, notebooks / "images")

@@ -118,30 +118,27 @@ def test_folders_without_pictures(tmp_path):
     assert sitting.files == [] and sitting.anchors == {"entries": []} and sitting.store.folder == tmp_path / "training_data"
 
 
-@pytest.fixture(scope="module")
-def practised(tmp_path_factory) -> Config:
-    config = Config.load(home=tmp_path_factory.mktemp("practised"))
-    sit_down("practice", config)
-    return config
+@pytest.fixture
+def practice(practised) -> Config: return Config.load(home=practised)
 
 
-def test_practice_has_what_desks_need(practised):
-    sitting = sit_down("practice", practised)
+def test_practice_has_what_desks_need(practice):
+    sitting = sit_down("practice", practice)
     shots = list(sitting.store.screenshots().values())
     assert [shot["screen_type"] for shot in shots] == [*SCREEN_TYPES, *[""] * 7]
-    assert sitting.store.progress().today == 0 and sitting.config.home == practised.home / "practice"
-    assert not practised.training_data.exists() and sitting.store.folder == practised.home / "practice/training_data"
+    assert sitting.store.progress().today == 0 and sitting.config.home == practice.home / "practice"
+    assert not practice.training_data.exists() and sitting.store.folder == practice.home / "practice/training_data"
     assert len(list(sitting.config.images.glob("*.png"))) > 500 and len(sitting.anchors["entries"]) == 5
     assert not {shot["screen_type_confirmed_at"][:4] for shot in shots[:7]} - {"2026"}
 
 
-def test_practice_is_made_once(practised):
-    before = {f: f.stat().st_mtime_ns for f in (practised.home / "practice").rglob("*.[pj][np]g")}
-    sit_down("practice", practised)
-    assert before == {f: f.stat().st_mtime_ns for f in (practised.home / "practice").rglob("*.[pj][np]g")}
+def test_practice_is_made_once(practice):
+    before = {f: f.stat().st_mtime_ns for f in (practice.home / "practice").rglob("*.[pj][np]g")}
+    sit_down("practice", practice)
+    assert before == {f: f.stat().st_mtime_ns for f in (practice.home / "practice").rglob("*.[pj][np]g")}
 
 
-def test_practice_interrupted_by_a_kill_is_made_again(tmp_path, practised):
+def test_practice_interrupted_by_a_kill_is_made_again(tmp_path, practice):
     code = "import sys; from warp.config import Config; from warp.desk.page import sit_down; sit_down('practice', Config.load(home=sys.argv[1]))"
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL)
     journal = tmp_path / "practice/training_data/annotations.journal.jsonl"
@@ -152,7 +149,7 @@ def test_practice_interrupted_by_a_kill_is_made_again(tmp_path, practised):
     child.wait()
     assert not (tmp_path / "practice/made.json").exists()
     sitting = sit_down("practice", Config.load(home=tmp_path))
-    whole = sit_down("practice", practised)
+    whole = sit_down("practice", practice)
     assert list(sitting.store.screenshots()) == list(whole.store.screenshots())
     assert [shot["screen_type"] for shot in sitting.store.screenshots().values()] == [*SCREEN_TYPES, *[""] * 7]
     assert read_json(tmp_path / "practice/made.json") == {"version": 1}
@@ -205,12 +202,12 @@ def test_the_keyboard_in_jupyterlab(browser_page, tmp_path, pictures_out):
         hand, page = Hand(browser_page, lab, "keys.ipynb"), browser_page
         hand.run(0, until=".warp-desk.warp-listening")
         page.wait_for_selector(hand.PICTURE)
-        press, said = page.keyboard.press, []
+        press, said = hand.press, []
 
         def heard(*names: str) -> None:
             said.extend(names)
             shown = "text => [...document.querySelectorAll('.warp-desk .widget-html-content')].some(e => e.textContent === text)"
-            page.wait_for_function(shown, arg="heard: " + " ".join(said), timeout=30_000)
+            page.wait_for_function(shown, arg="heard: " + " ".join(said))
 
         for name in ("n", "x", "Enter", "ArrowLeft"): press(name)  # the desk has the keyboard as soon as it is there
         heard("n", "x", "Enter", "ArrowLeft")

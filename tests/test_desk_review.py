@@ -604,17 +604,16 @@ class Sitter(Hand):
     def look(self, *sha: str) -> str:
         "Waits until the crop is painted and Python knows of it; its sha256, or `nothing`."
         self.page.wait_for_function("wanted => { const at = document.querySelector('.warp-desk:not([data-old]) .warp-review')?.dataset.shown; return at && (!wanted || at === wanted) }",
-                                    arg=sha[0] if sha else None, timeout=60_000)
+                                    arg=sha[0] if sha else None)
         return self.page.locator(".warp-desk:not([data-old]) .warp-review").get_attribute("data-shown")
 
     def leave(self, sha: str) -> str:
         "Waits until another crop is painted."
-        self.page.wait_for_function("left => { const at = document.querySelector('.warp-review')?.dataset.shown; return at && at !== left }", arg=sha, timeout=60_000)
+        self.page.wait_for_function("left => { const at = document.querySelector('.warp-review')?.dataset.shown; return at && at !== left }", arg=sha)
         return self.look()
 
-    def unsent(self, n: int) -> None: self.page.wait_for_selector(f".warp-review[data-unsent='{n}']", timeout=60_000)
-    def says(self, text: str) -> None: self.page.wait_for_selector(f".warp-messages >> text={text}", timeout=60_000)
-    def press(self, key: str) -> None: self.page.keyboard.press(key)
+    def unsent(self, n: int) -> None: self.page.wait_for_selector(f".warp-review[data-unsent='{n}']")
+    def says(self, text: str) -> None: self.page.wait_for_selector(f".warp-messages >> text={text}")
 
 
 def test_an_evening_of_a_maintainer(browser_page, tmp_path, pictures_out):
@@ -638,6 +637,7 @@ def test_an_evening_of_a_maintainer(browser_page, tmp_path, pictures_out):
         hand.unsent(2)
         third = hand.leave(second)
         hand.press("w")
+        hand.cursor_in("input, textarea")
         page.keyboard.type("two halves of two icons")
         hand.press("Enter")  # ends the writing, and decides nothing
         page.wait_for_function("document.activeElement.classList.contains('warp-desk')")
@@ -649,6 +649,7 @@ def test_an_evening_of_a_maintainer(browser_page, tmp_path, pictures_out):
         lead = page.locator(".wr-card").first.get_attribute("data-name")
         typed = next(n for n in sorted(VOCABULARY.names(slot), key=len, reverse=True) if n != lead)
         hand.press("t")
+        hand.cursor_in(".warp-names-input")
         page.keyboard.type(typed)
         page.wait_for_selector(f".warp-names-row.warp-names-active[data-name={json.dumps(typed)}]")
         keep("2-typing")

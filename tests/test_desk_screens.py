@@ -225,13 +225,13 @@ def test_a_damaged_model_is_no_reason_not_to_open(config):
 # ---- in JupyterLab
 
 def looked_at(page, at: int) -> None:
-    page.wait_for_selector(f".warp-desk:not([data-old]) .warp-view[data-at='{at}'][data-sharp=yes]", timeout=30_000)
+    page.wait_for_selector(f".warp-desk:not([data-old]) .warp-view[data-at='{at}'][data-sharp=yes]")
 
 
 def wait_for_marks(page, wanted: str) -> None:
     shorts = {"-": "", "s": "later"} | {look.key: look.short for look in LOOKS.values()} | {"0": "Nothing"}
     shown = "wanted => [...document.querySelectorAll('.warp-desk:not([data-old]) .warp-badge')].map(badge => badge.textContent).join() === wanted"
-    page.wait_for_function(shown, arg=",".join(shorts[letter] for letter in wanted), timeout=30_000)
+    page.wait_for_function(shown, arg=",".join(shorts[letter] for letter in wanted))
 
 
 def test_an_evening_in_jupyterlab(browser_page, tmp_path, pictures_out):
@@ -242,7 +242,8 @@ def test_an_evening_in_jupyterlab(browser_page, tmp_path, pictures_out):
     with Lab(tmp_path, notebooks) as lab:
         page.on("request", lambda r: None if r.url.startswith((lab.url, "data:", "blob:")) else elsewhere.append(r.url))
         page.on("pageerror", lambda e: broken.append(str(e)))
-        hand, press = Hand(page, lab, "label_screens.ipynb"), page.keyboard.press
+        hand = Hand(page, lab, "label_screens.ipynb")
+        press = hand.press
         hand.run(0, until=".warp-view[data-sharp=yes]")
         looked_at(page, 7)
         page.wait_for_function("[...document.querySelectorAll('.warp-tile img')].filter(img => img.naturalWidth).length === 14")
@@ -313,7 +314,8 @@ desk""")
     with Lab(tmp_path, tmp_path / "nb") as lab:
         theme = tmp_path / "config/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
         theme.write_text('{"theme": "JupyterLab Dark"}', encoding="utf-8")
-        hand, press = Hand(page, lab, "wall.ipynb"), page.keyboard.press
+        hand = Hand(page, lab, "wall.ipynb")
+        press = hand.press
         hand.run(0, until=".warp-view[data-at='0'][data-sharp=yes]")
         page.wait_for_selector(".warp-tile[data-at='3'] >> text=no picture")
         page.wait_for_function("document.querySelectorAll('.warp-badge.warp-guess').length > 8")
@@ -327,7 +329,7 @@ desk""")
         for key in ("1", "2", "Enter"): press(key)
         page.wait_for_selector(".warp-tile[data-at='1'] .warp-badge >> text=Ground")
         looked_at(page, 4)
-        for key in ("ArrowRight", "ArrowRight", "5"): press(key)  # faster than anybody: the digit is still for the one that the arrows led to
+        for key in ("ArrowRight", "ArrowRight", "5"): page.keyboard.press(key)  # faster than anybody: the digit is still for the one that the arrows led to
         page.wait_for_selector(".warp-tile[data-at='6'] .warp-badge >> text=Specs")
         assert page.locator(".warp-tile[data-at='5'] .warp-badge:not(.warp-guess):not(:empty)").count() == 0
         page.evaluate(GIVE, ["drop", "torn.png"])

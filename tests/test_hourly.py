@@ -1,5 +1,6 @@
 "The hourly job as the workflow runs it: papermill in a process of its own, on a folder hub."
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from community import ROOT, first_hour, papermill, places, put
+from community import NAMES, ROOT, crop, first_hour, papermill, places, put
 from loopback_hub import LoopbackHub
 
-from warp.release.manifest import read_gallery
+from warp.config import read_json, write_json
+from warp.match.model import Gallery, IconModel, file_sha256, save_gallery
 
 
 def copied(hour: Path, to: Path) -> Path:
@@ -52,20 +54,51 @@ def test_the_first_hour_trains_publishes_and_keeps_its_page(hour):
     assert "| classifier |" in summary(hour / "run.ipynb") and "**Published** as release 1" in summary(hour / "run.ipynb")
 
 
-def test_a_worse_model_fails_the_run_with_the_gates_reason(hour, tmp_path):
+def test_ten_relabels_make_it_train(hour, tmp_path):
     folder = copied(hour, tmp_path)
     hub, config = places(folder)
-    gallery = hub.folder(config.delivery_repo) / "models" / "icon_gallery.npz"  # the served one knows twice as many items as anybody has labelled
-    names, centroids = read_gallery(gallery)
-    np.savez(gallery, names=np.array([*names, *(f"Lost Item {i}" for i in range(len(names)))]), centroids=np.concatenate([centroids, centroids]), kind=np.array(["crops"] * 2 * len(names)))
-    put(hub, config, 7, turn=7)
+    put(hub, config, 4, [*NAMES[1:11], *NAMES[10:]], day=21)  # the same pictures, ten of them under another name
+    done, _ = papermill(folder, tmp_path / "run.ipynb", images=folder / "images", out=folder / "out", steps=1)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = summary(tmp_path / "run.ipynb")
+    assert "10 are new, relabelled or gone" in said and "| embedder |" in said and "all held-back crops" in said and "release 1 of " in said and "**Not published.**" in said
+    record = json.loads((folder / "out" / "run.json").read_text(encoding="utf-8"))
+    assert record["embedder"]["warm_names"] == 14 and record["data"]["held"] == 12 and record["curves"]["embedder"] and record["judged"]["all"]["n"] == 12
+    earlier, later = (set(json.loads((at / "out" / "canary.json").read_text(encoding="utf-8"))["crop_shas"]) for at in (hour, folder))
+    assert earlier <= later, "held back once, held back for ever"
+
+
+def all_knowing(models: Path, pictures: np.ndarray, names: list[str]) -> None:
+    "Gives the served embedder a gallery in which every one of these crops has a point of its own."
+    model = IconModel.load(models)
+    points = model.embed(pictures)
+    gallery = Gallery(np.array([*model.gallery.names, *names]), np.concatenate([model.gallery.centroids, points]), np.array([*model.gallery.kind, *["crops"] * len(names)]))
+    save_gallery(gallery, models / "icon_gallery.npz")
+    meta = read_json(models / "icon_embedder_meta.json")
+    write_json(models / "icon_embedder_meta.json", meta | {"files": meta["files"] | {"icon_gallery.npz": file_sha256(models / "icon_gallery.npz")}})
+
+
+def test_a_worse_model_is_refused_and_the_page_says_so(hour, tmp_path):
+    folder = copied(hour, tmp_path)
+    hub, config = places(folder)
+    for player in range(7, 19): put(hub, config, player)
+    models = hub.folder(config.delivery_repo) / "models"
+    (models / "icon_embedder.safetensors").unlink()  # so the next training starts from nothing and has one step
+    rows = [(i, player) for player in (*range(5), *range(7, 19)) for i in range(len(NAMES))]
+    all_knowing(models, np.stack([np.asarray(crop(i, player)) for i, player in rows]), [NAMES[i] for i, _ in rows])
     before = heads(folder)
     done, _ = papermill(folder, tmp_path / "run.ipynb", images=folder / "images", out=folder / "out", publish=True, steps=1)
-    reason = f"icon_gallery.npz keeps {len(names)} of {2 * len(names)} served names"
-    assert done.returncode == 1 and "GateError" in done.stderr and reason in done.stderr
-    assert heads(folder) == before and "| embedder |" in shown(tmp_path / "run.ipynb"), "what was done until then is kept"
-    assert (folder / "out" / "run.json").is_file(), "and so is the trained set"
-    assert reason in summary(tmp_path / "run.ipynb") and "release 1 stays" in summary(tmp_path / "run.ipynb")
+    assert done.returncode == 1 and "GateError" in done.stderr and "the embedder names " in done.stderr
+    assert heads(folder) == before and (folder / "out" / "run.json").is_file(), "what was trained is kept, and published is nothing"
+    said = summary(tmp_path / "run.ipynb")
+    assert "| embedder |" in said and "**the gate is shut**" in said and "release 1 stays" in said
+    assert re.search(r"the embedder names \d+ of \d+ canary crops where the served one names \d+: it loses", said), said
+    assert any("image/png" in o.get("data", {}) for cell in nbformat.read(tmp_path / "run.ipynb", 4).cells if "verdict.sheet" in cell.source for o in cell.outputs), "the lost crops as pictures"
+
+
+def test_a_mistyped_parameter_is_no_hour_with_the_default(hour, tmp_path):
+    done, _ = papermill(hour, tmp_path / "run.ipynb", out=tmp_path / "out", budget_minuts=1)
+    assert done.returncode == 1 and "budget_minuts cannot be set here: expected some of hub, out" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_with_nothing_new_it_ends_at_once_and_the_public_hub_is_left_alone(hour, tmp_path):

@@ -414,7 +414,7 @@ def test_a_run_leaves_everything_that_a_release_needs(world):
     from warp.release.manifest import EVERYBODY, REQUIRED, SCREENS, TRAINER_ONLY
     report = run(world)
     there = {p.name for p in (world[2] / "out").iterdir()}
-    assert there == {*REQUIRED, *SCREENS, *TRAINER_ONLY, *EVERYBODY, "knowledge.json", "run.json"}
+    assert there == {*REQUIRED, *SCREENS, *TRAINER_ONLY, *EVERYBODY, "knowledge.json", "run.json", "judged.json", "canary.npz"}
     record = json.loads((world[2] / "out" / "run.json").read_text(encoding="utf-8"))
     assert record["n_samples"] == 60 and record["n_users"] == 5 and record["n_classes"] == 12 and record["screens"]["n_samples"] == 30
     assert {"trained_at", "seed", "val_acc", "embedder", "data_revision", "seconds", "warnings"} <= set(record) and record["warnings"] == []
@@ -523,4 +523,4 @@ def test_the_training_notebook_has_its_parameters():
     assert cells[0]["cell_type"] == "raw" and "skip_exec: true" in "".join(cells[0]["source"])
     tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
     assert len(tagged) == 1
-    assert {line.split(" = ")[0] for line in "".join(tagged[0]["source"]).splitlines()} == {"hub", "out", "images", "budget_minutes", "min_new_crops", "force", "seed", "steps", "publish"}
+    assert {line.split(" = ")[0] for line in "".join(tagged[0]["source"]).splitlines()} == {"hub", "out", "images", "budget_minutes", "until", "min_new_crops", "force", "parts", "trust", "seed", "steps", "publish"}

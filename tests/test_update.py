@@ -512,6 +512,66 @@ def test_a_disk_that_is_full_from_any_write_on_leaves_a_working_set(installed, h
     assert serials == sorted(serials) and set(serials) == {1, 2} and len(serials) > 25
 
 
+REALLY_FULL = """
+import os, resource, sys
+from pathlib import Path
+from warp.config import Config, current_set
+from warp.errors import StoreError
+from warp.hub import FolderHub
+from warp.release.manifest import check_labels, client_files, read_release, verify
+from warp.release.update import update
+home, hub, how, *sizes = sys.argv[1:]
+config, no_limit = Config(Path(home), hub), resource.RLIM_INFINITY
+
+class Shrinking(FolderHub):
+    "Takes all but so many bytes of the home's disk, once the updater has seen that there is room."
+    def fetch(self, *what, **more):
+        with open(config.home / "filler", "wb") as filler:
+            disk = os.statvfs(home)
+            os.posix_fallocate(filler.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize - size))
+        return super().fetch(*what, **more)
+
+for size in map(int, sizes):
+    if how == "files": resource.setrlimit(resource.RLIMIT_FSIZE, (size, no_limit))
+    try: said = str(update(config, Shrinking(hub) if how == "disk" else FolderHub(hub), now=1_795_176_000.0).release.serial)
+    except StoreError as e: said = f"{e}"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (no_limit, no_limit))
+    (config.home / "filler").unlink(missing_ok=True)
+    folder = current_set(config.models)
+    release = read_release(folder)
+    verify(folder, release, client_files(release))
+    check_labels(folder)
+    print(release.serial, len(list(config.models.glob("sets/*.part"))), said, sep="|")
+"""
+
+
+def on_a_small_disk(at: Path, home: Path) -> list[str]:
+    "The beginning of a command that has a copy of a home on a file system of 32 MB, which it alone sees; empty where nobody may mount one."
+    at.mkdir()
+    for begin in (["unshare", "-m"], ["unshare", "-Urm"]) if shutil.which("unshare") else ():
+        mounted = [*begin, "sh", "-c", f'mount -t tmpfs -o size=32m tmpfs {at} && cp -r {home} {at} && exec "$@"', "sh"]
+        if not subprocess.run([*mounted, "true"], capture_output=True).returncode: return mounted
+    return []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits and mounts of POSIX")
+@pytest.mark.parametrize("how", ["disk", "files"])
+def test_a_disk_that_really_takes_no_more_leaves_a_working_set(installed, hub, trained, tmp_path, how):
+    "A file system that the kernel finds full in the middle; and, for machines where none may be mounted, a size that no file may exceed."
+    publish(hub, installed, trained[1])
+    begin, home = on_a_small_disk(tmp_path / "small", installed.home) if how == "disk" else [], installed.home
+    if how == "disk" and not begin: pytest.skip("nobody may mount a file system on this machine")
+    if how == "disk": home = tmp_path / "small" / installed.home.name
+    largest = max(p.stat().st_size for p in trained[1].iterdir())
+    sizes = (0, 4096, largest // 2, largest) if how == "disk" else (1, 100, largest // 2, largest - 1)
+    done = subprocess.run([*begin, sys.executable, "-c", REALLY_FULL, home, hub.root, how, *map(str, (*sizes, 1 << 24))], capture_output=True, text=True,
+                          encoding="utf-8", cwd=ROOT, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = [line.split("|") for line in done.stdout.splitlines()]
+    assert [(serial, rubbish) for serial, rubbish, _ in said] == [("1", "0")] * 4 + [("2", "0")] and said[-1][2] == "2"
+    assert all(("No space left" if how == "disk" else "File too large") in why and "the set in use stays" in why for *_, why in said[:-1]), said
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks at every step")
 def test_a_rollback_killed_anywhere_leaves_a_working_set(installed, hub, trained, tmp_path):
     publish(hub, installed, trained[1])

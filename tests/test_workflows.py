@@ -2,13 +2,16 @@
 import argparse
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -72,7 +75,7 @@ def test_rights_and_limits_are_stated(path):
         assert 0 < job["timeout-minutes"] <= 60, name
         assert all(right in ("read", "write") for right in job.get("permissions", {}).values()), name
         writes = {right for right, how in job.get("permissions", {}).items() if how == "write"}
-        assert writes <= {"release.yml": {"id-token", "contents"}, "docs.yml": {"pages", "id-token"}}.get(path.name, set()), name
+        assert writes <= {"release.yml": {"id-token", "contents"}, "docs.yml": {"pages", "id-token"}, "train_central_model.yml": {"id-token"}}.get(path.name, set()), name
         if path.name != "test.yml" and (writes or "secrets." in json.dumps(job)):
             needed = [job, *(flow["jobs"][n] for n in ([job["needs"]] if isinstance(job.get("needs"), str) else job.get("needs", ())))]
             while needed[-1].get("needs"): needed.append(flow["jobs"][needed[-1]["needs"]])
@@ -177,7 +180,48 @@ def test_a_training_run_leaves_its_page_whatever_happens():
     assert any("upload-artifact" in step.get("uses", "") and "run.ipynb" in step["with"]["path"] for step in told)
     job = parsed(path)["jobs"]["train"]
     budget = parsed(path)["on"]["workflow_dispatch"]["inputs"]["budget_minutes"]["default"]
-    assert budget + 12 <= job["timeout-minutes"] == 60, "installation before and the upload after want their minutes too"
+    until = int(re.search(r"UNTIL=\$\(\( \$\(date \+%s\) \+ (\d+) \* 60", job["steps"][0]["run"])[1])
+    assert budget == 50 and until + 5 <= job["timeout-minutes"] == 60, "however long the installation takes, gate, upload and page want their minutes too"
+    assert flow_shell(path, job) == "bash", "with pipefail, whether a step has a pipe today or not"
+
+
+def flow_shell(path: Path, job: dict) -> str:
+    return (job.get("defaults") or parsed(path).get("defaults") or {}).get("run", {}).get("shell", "")
+
+
+class Hub(BaseHTTPRequestHandler):
+    "A hosted runner's passport office and the hub's counter where it is shown, as the library knows them."
+
+    def do_GET(self) -> None: self.answer({"value": f"passport for {self.path.partition('audience=')[2]}"} if self.headers["Authorization"] == "Bearer runner" else {}, 200)
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        fine = self.path == "/oauth/token" and asked["subject_token"].startswith("passport for http") and asked["resource"] == "datasets/sets-sto/warp-knowledge"
+        self.answer({"access_token": "lent for an hour", "expires_in": 3600} if fine else {"error": "no trusted publisher"}, 200 if fine else 403)
+
+    def answer(self, record: dict, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(record).encode())
+
+    def log_message(self, *_: object) -> None: pass
+
+
+def test_a_hosted_job_is_lent_a_token_where_the_hub_knows_it():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    here = f"http://127.0.0.1:{server.server_port}"
+    hosted = {"GITHUB_ACTIONS": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": f"{here}/passport?v=1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "runner", "HF_ENDPOINT": here, "HF_TOKEN": "hf_secret", "HF_HUB_OFFLINE": "0"}
+    program = "from warp.hfhub import find_token; print(find_token())"
+    def found(**more: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=os.environ | hosted | more, capture_output=True, text=True, encoding="utf-8")
+    try:
+        assert found(HF_OIDC_RESOURCE="datasets/sets-sto/warp-knowledge").stdout == "lent for an hour\n"
+        assert found(HF_OIDC_RESOURCE="").stdout == "hf_secret\n", "where it is not set up, the secret is used"
+        refused = found(HF_OIDC_RESOURCE="datasets/somebody/else")
+        assert refused.returncode == 1 and "HubError: no token was lent for datasets/somebody/else" in refused.stderr and "id-token: write" in refused.stderr
+    finally: server.shutdown()
 
 
 def test_the_summary_says_why_and_never_fails(tmp_path):

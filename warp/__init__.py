@@ -28,8 +28,20 @@ Modules:
 - `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
+- `warp.detect.canvas`: A picture that remembers, pixel by pixel, which thing is on top, and so how much of each can be seen.
+- `warp.detect.cvat`: What people have drawn, in CVAT or in JupyterLab, becomes a set, and the number that goes in is the number that comes out.
+- `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
+- `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
+- `warp.detect.merge`: Many sets become one training set, and nothing of what it is judged on is in it.
+- `warp.detect.panels`: Draws the windows of a build as no player has ever arranged them, so that a detector learns what a place is and not where it stands.
+- `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
+- `warp.detect.scenes`: Puts cut-out things on clean ground as the game would, and writes down where every one of them is and how much of it can be seen.
+- `warp.detect.sld`: Reads the animation files of Age of Empires II: every frame, every layer, and what a frame leaves to the one before it.
+- `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
+- `warp.detect.train`: A small network of our own that learns to find things in minutes on a processor, and leaves a file that needs no torch.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
+- `warp.host`: Finds the SETS app's configuration folder on Windows, macOS and Linux, and never writes a byte there.
 - `warp.hub`: One small seam between warp and whatever stores its files: a folder, memory, or a public hub.
 - `warp.intake`: Everything that a stranger sends is a claim. Here it is checked, cut down to what may be kept, and put into the form in which the hub keeps it.
 - `warp.knowledge.anchors`: Learns from confirmed boxes where a panel keeps its slots, whatever size the player plays at.
@@ -44,6 +56,7 @@ Modules:
 - `warp.knowledge.votes`: What many players say about one crop becomes one label, and anyone can see how.
 - `warp.loop`: One icon's whole life in one command: confirmed, sent, voted on, learned, published, fetched, recognised.
 - `warp.match.cascade`: Four modules that each know something, asked in an order that was measured, give one answer that says who gave it.
+- `warp.match.detector`: A picture in, named boxes out, from any network whose contract lies beside it. No torch.
 - `warp.match.hashes`: Remembers what people said about a crop that looked just like this one, and believes it only after a look at the item's own picture.
 - `warp.match.model`: Turns sixty crops into sixty points in 30 ms and names each after the nearest point of its slot's gallery.
 - `warp.match.session`: What a person has just confirmed is the best picture of that item, on that person's screen.
@@ -51,11 +64,16 @@ Modules:
 - `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.grid`: From boxes that a detector found, one by one and a little askew, to straight rows of places; and from what lies in them, which slot each row is.
+- `warp.read.hostfile`: What was read, written down so that SETS opens it with *File -> Load*, key by key as its loader expects.
+- `warp.read.labels`: What the game writes beside its slots, in the languages it speaks, and which slot a bruised line of it means.
+- `warp.read.places`: What was read in each place of a screenshot, in the order of its panel, and drawn so that a person can check it.
 - `warp.read.screens`: Looks at a whole screenshot and says which of the seven screens it shows, or that it does not know.
 - `warp.read.ships`: From a bruised line of text to the one ship it names, or to the two it may name, or to none.
 - `warp.read.text`: A piece of a screenshot in, its lines of text and where they stand out.
 - `warp.records`: The nouns of the whole package: what a box, a slot, an annotation, a vote, a match and a release are.
 - `warp.release.checks`: The models stay new by themselves; nobody waits for it, and nobody is bothered when it fails.
+- `warp.release.local`: An evening at the desk makes your own models better the same evening, and tomorrow's community models still reach you.
 - `warp.release.manifest`: Weights, labels and digests as one thing: which files belong together, whether they are intact, and which of two sets is newer.
 - `warp.release.publish`: From a trained folder to the hub in one commit, or not at all, and never a worse model than the one that is served.
 - `warp.release.served`: Thousands of apps ask the same short question once a day. The answer is read from the hub once in five minutes, made once, and given to all of them.
@@ -64,11 +82,13 @@ Modules:
 - `warp.status`: One page that shows a player what all the confirming has come to: how much is known, how well it is recognised, and since when.
 - `warp.throttle`: Many people at once, and a hub that likes few visits: how much each may send in a day, and how the things of many go there together.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
+- `warp.train.canary`: Crops that no model may ever learn from, so that two models can be asked about the same pictures.
 - `warp.train.classifier`: An EfficientNet-B0 under torchvision's own key names, trained as its first trainers meant it to be.
 - `warp.train.embedder`: From crops and clean icons, the small network that puts pictures of one item close together.
 - `warp.train.gallery`: From a trained embedder to the files that a client loads: one point per name, a score that keeps its promise, a network in eight bits.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
 - `warp.train.loop`: Steps until the time is up, a judgement now and then, and the best state at the end, whatever happens in between.
+- `warp.train.report`: Before a training and after it, the same question: what is in these pictures, and whom would you believe?
 - `warp.train.samples`: Crops with their names in one array, and the part of them that is held back to judge by.
 - `warp.train.screens`: From some dozens of thumbnails, the networks that tell the seven kinds of screens apart."""
 

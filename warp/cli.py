@@ -7,10 +7,12 @@ it. Nothing is decided here. Errors that warp raises on purpose become one line 
 
 # %% auto #0
 __all__ = ['CLASHING', 'demo', 'lab', 'add', 'import_', 'export', 'sync', 'votes', 'merge', 'train', 'publish', 'update', 'read',
-           'serve', 'clashes', 'main']
+           'serve', 'minutes', 'clashes', 'main']
 
 # %% ../nbs/95_cli.ipynb #7b43071a
 import argparse
+import json
+import re
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -36,7 +38,9 @@ def demo(args: argparse.Namespace) -> None:
 def lab(args: argparse.Namespace) -> None:
     "Open the desks in JupyterLab: label screens, draw boxes, confirm icons."
     from warp.desk.lab import open_lab
+    if args.then_train: _require_training()
     if open_lab(Config.load(args.home, args.hub, args.host), f"{args.desk}.ipynb", not args.no_browser): raise WarpError("JupyterLab stopped with an error: its last lines above say why")
+    if args.then_train: _train_local(args, args.then_train)
 
 def _store(args: argparse.Namespace) -> AbstractContextManager:  # a Store, closed at the end
     from warp.data.store import Store
@@ -101,7 +105,7 @@ def _show(args: argparse.Namespace, hub: Hub, config: Config, staging: Any, ledg
     ballot = explain(staging.lines, sha)
     print(ballot._repr_markdown_())
     decision = ledger.of_crop(sha)
-    if decision: print(f"decided {decision.at}: {decision.decision} {decision.name}".rstrip() + f" ({decision.why})")
+    if decision: print(f"above the votes stands a maintainer's decision of {decision.at}: {decision.decision} {decision.name}".rstrip() + f" ({decision.why})")
     if not args.picture: return
     if ballot.winner is None: raise InputError(f"no vote on {sha} stands: there is nothing to draw")
     ballot_picture(open_image(crop_bytes(hub, config.data_repo, sha)), ballot.winner).save(args.picture)
@@ -120,13 +124,27 @@ def merge(args: argparse.Namespace) -> None:
     print(merge(hub, config, trust=trust_of(args.trust), apply=args.apply, since=args.since, min_votes=args.min, progress=True))
 
 def train(args: argparse.Namespace) -> None:
-    "Train on the hub's votes and leave a release in a folder; skips when too little is new."
+    "Train on the hub's votes and leave a release in a folder: everything, only icons or only screens; or for yourself alone, on this machine's confirmations (local)."
+    _require_training()
+    if args.what == "local": return _train_local(args, args.budget, args.force)
     from warp.knowledge.merge import trust_of
-    from warp.train.job import train
+    from warp.train.job import PARTS, learn, open_hour
     config, hub = _places(args, PATIENT)
-    report = train(hub, config, args.out, images=args.images or config.images, budget_minutes=args.budget_minutes, min_new_crops=args.min_new_crops,
-                   force=args.force, seed=args.seed, trust=trust_of(args.trust))
+    hour = open_hour(hub, config, args.out, images=args.images, budget_minutes=args.budget, min_new_crops=args.min_new_crops, force=args.force, seed=args.seed,
+                     trust=trust_of(args.trust), parts=[args.what] if args.what else PARTS, dry_run=args.dry_run)
+    if args.dry_run: print(hour.counts())
+    report = learn(hour)
     print(f"skipped: {report.skipped}" if report.skipped else f"a release lies in {args.out}; next: warp publish {args.out}")
+
+def _require_training() -> None:
+    try: import torch  # noqa: F401
+    except ImportError as e: raise MissingExtra("torch", "train") from e
+
+def _train_local(args: argparse.Namespace, minutes: float, force: bool = False) -> None:
+    "On what was confirmed here, for this machine alone."
+    from warp.release.local import train_local
+    config, hub = _places(args)
+    print(train_local(config, hub, budget_minutes=minutes, images=getattr(args, "images", None), seed=getattr(args, "seed", 0), force=force))
 
 def publish(args: argparse.Namespace) -> None:
     "Publish a trained release as one commit, unless it is worse than the served one; or an earlier one again."
@@ -144,15 +162,18 @@ def update(args: argparse.Namespace) -> None:
 def read(args: argparse.Namespace) -> None:
     "Read screenshots of one build: names, places, a build file for SETS, an annotated picture."
     from tqdm.auto import tqdm
+    from warp.host import with_host
     from warp.read.build import Reader, merge_builds
     from warp.read.ships import ship_named
     ship = ship_named(args.ship) if args.ship else None  # before anything is read: a name that is none ends here
-    reader = Reader.open(Config.load(args.home, args.hub, args.host))
+    reader = Reader.open(with_host(Config.load(args.home, args.hub, args.host)))
     build = merge_builds(reader.read(shot) for shot in tqdm(args.shots, desc="reading", unit="shot", disable=len(args.shots) < 2, leave=False))
     if ship: build = replace(build, ship=ship)
+    if not build.slots: raise InputError(f"nothing was read: {build.reason}")
     if args.out: build.write(args.out)
-    for shot, path in zip(args.shots, _pictures(args.picture, args.shots)): build.write_picture(shot, path)
-    print(build.to_csv() if args.csv else build)
+    for shot, path, seen in zip(args.shots, _pictures(args.picture, args.shots), build.shots):
+        if not seen.reason: build.write_picture(shot, path)
+    print(json.dumps(build.to_record(), ensure_ascii=False) if args.json else build.to_csv() if args.csv else build)
 
 def serve(args: argparse.Namespace) -> None:
     "Serve /health and /model/version from the hub."
@@ -162,6 +183,13 @@ def serve(args: argparse.Namespace) -> None:
     except ImportError as e: raise MissingExtra(e.name or "uvicorn", "server") from e
     config, hub = _places(args)
     uvicorn.run(create_app(hub, Settings.from_env()), host=args.host_address, port=args.port, proxy_headers=False)  # the app itself counts trusted hops
+
+# %% ../nbs/95_cli.ipynb #f928c17d
+def minutes(text: str) -> float:
+    "50m, 90s, 1.5h, or a bare number of minutes. Raises what argparse turns into a sentence."
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())
+    if not found or not float(found[1]): raise argparse.ArgumentTypeError(f"{text!r} is no time: write 50m, 90s or 1.5h")
+    return float(found[1]) * {"s": 1 / 60, "m": 1, "h": 60}[found[2] or "m"]
 
 # %% ../nbs/95_cli.ipynb #99217418
 def _pictures(wanted: Path | None, shots: list[Path]) -> list[Path]:
@@ -191,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     p = _verb(verbs, lab, "warp lab draw_boxes")
     p.add_argument("desk", nargs="?", default="label_screens", choices=("label_screens", "draw_boxes", "confirm_icons", "review_votes"), help="the desk that is opened (default: label_screens)")
     p.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
+    p.add_argument("--then-train", type=minutes, metavar="TIME", help="when the desks are closed, train on what you confirmed, for this machine: 10m")
     p = _verb(verbs, add, "warp add ~/Pictures/STO")
     p.add_argument("sources", type=Path, nargs="+", metavar="PLACE", help="screenshots, or folders with screenshots, looked through to the bottom")
     p = _verb(verbs, import_, "warp import ~/SETS-WARP/warp/training_data --screenshots ~/Pictures/STO")
@@ -212,13 +241,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--since", default="", metavar="DATE", help="overrides: decide only hashes that somebody spoke about from this day on (2026-11-20)")
     p.add_argument("--min", type=int, default=1, metavar="N", help="overrides: votes that the winning name needs (default: 1)")
     p.add_argument("--trust", default="", metavar="SWITCHES", help=_SWITCHES)
-    p = _verb(verbs, train, "warp train --hub /srv/hub --images ~/.config/SETS/images --out release")
-    p.add_argument("--out", type=Path, default=Path("release"), help="the release's folder (default: release)")
-    p.add_argument("--images", type=Path, help="reference icons, one PNG an item (default: the host's)")
-    p.add_argument("--budget-minutes", type=float, default=50, metavar="M", help="for all three models (default: 50)")
-    p.add_argument("--min-new-crops", type=int, default=10, metavar="N", help="skip when fewer are new or relabelled (default: 10)")
-    p.add_argument("--force", action="store_true", help="train even when nothing is new")
-    p.add_argument("--seed", type=int, default=0)
+    p = _verb(verbs, train, "warp train --dry-run --hub /srv/hub, and when the counts look right, warp train --hub /srv/hub --budget 50m --out release")
+    p.add_argument("what", nargs="?", choices=("icons", "screens", "local"), help="icons or screens: the other models stay as they are served; local: your own confirmations, used on this machine until the community has published a later training (default: icons and screens)")
+    p.add_argument("--dry-run", action="store_true", help="count the votes, say what would be trained, fetch nothing and change nothing")
+    p.add_argument("--budget", type=minutes, default=50, metavar="TIME", help="for reading and for all networks: 50m, 90s, 1.5h (default: 50m); what a stage cannot finish in its share it does not begin")
+    p.add_argument("--out", type=Path, default=Path("release"), metavar="FOLDER", help="where the release is left (default: release)")
+    p.add_argument("--images", type=Path, metavar="FOLDER", help="clean icons, one PNG an item (default: the host's)")
+    p.add_argument("--min-new-crops", type=int, default=10, metavar="N", help="skip when fewer are new, relabelled or gone (default: 10)")
+    p.add_argument("--force", action="store_true", help="train even when nothing is new; local: use it even if it names fewer of your own held-back crops than the set in use")
+    p.add_argument("--seed", type=int, default=0, help="the same seed and the same votes hold back the same crops (default: 0)")
     p.add_argument("--trust", default="", metavar="SWITCHES", help=_SWITCHES)
     p = _verb(verbs, publish, "warp publish release --hub /srv/hub")
     p.add_argument("folder", type=Path, nargs="?", help="what 'warp train' left")
@@ -234,6 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--picture", type=Path, help="the screenshot with what was read drawn on it (a folder for several)")
     p.add_argument("--ship", metavar="TYPE", help="the ship, where it is not read from the screenshot: 'Fleet Kholhr Temporal Warbird [T6-X2]'; SETS drops the space section of a file that names none")
     p.add_argument("--csv", action="store_true", help="print one line a slot, for a spreadsheet")
+    p.add_argument("--json", action="store_true", help="print everything that is known, scores and second thoughts too, for a program")
     p = _verb(verbs, serve, "warp serve --hub /srv/hub --port 8000")
     p.add_argument("--port", type=int, default=8000)
     p.add_argument("--host-address", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")

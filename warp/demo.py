@@ -14,6 +14,7 @@ __all__ = ['SPECIALISTS', 'HUES', 'BADGES', 'ICON_SIZE', 'ICON', 'ABILITY', 'PIT
 # %% ../nbs/03_demo.ipynb #ffa9d681
 import json
 import math
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -346,7 +347,7 @@ def _write(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, px: int, fi
     draw.text(_dense(x, y), text, font=_font(round(_D * px)), fill=fill, stroke_width=outline, stroke_fill=(0, 0, 0))
 
 @lru_cache(maxsize=None)
-def _blank(name: str) -> Image.Image:  # RGB, _D times scale 1
+def _blank(name: str, language: str = "en") -> Image.Image:  # RGB, _D times scale 1
     "A panel before any item is in it."
     panel = PANELS[name]
     img = _gradient(_dense(panel.width, panel.height), (24, 32, 48), (10, 14, 24)).copy()
@@ -354,25 +355,32 @@ def _blank(name: str) -> Image.Image:  # RGB, _D times scale 1
     draw.rectangle((0, 0, img.width - 1, img.height - 1), outline=_LINE, width=2)
     draw.rectangle((0, 0, img.width, _dense(26)[0]), fill=(30, 52, 80))
     draw.rectangle(_dense(0, 0, 6, 26), fill=(214, 142, 50))
-    _write(draw, 14, 6, panel.title, 13)
+    _write(draw, 14, 6, panel.title if language == "en" else _said_in(language, "headings", name).upper(), 13)
     _write(draw, panel.width - 20, 5, "x", 14, _DIM)
-    for row in panel.rows: _label(draw, name, row)
+    for row in panel.rows: _label(draw, name, row, language)
     if name == "GROUND_EQ": _doll(draw)
     if name == "SPECIALIZATIONS": _tree(draw)
     return img
 
-def _label(draw: ImageDraw.ImageDraw, panel: str, row: Row) -> None:
-    "A slot's name, where this panel writes it."
+def _said_in(language: str, kind: str, name: str) -> str:
+    "How another language of the game writes a slot or heading, by `labels.json`; without dots and accents, which the font here does not have."
+    spelt = unicodedata.normalize("NFKD", _static("labels.json")[kind][name][language][0])
+    return "".join(letter for letter in spelt if not unicodedata.combining(letter))
+
+def _label(draw: ImageDraw.ImageDraw, panel: str, row: Row, language: str = "en") -> None:
+    "A slot's name, where this panel writes it; a long word is written smaller."
+    text = row.slot if language == "en" or not row.slot or panel == "BOFFS" else _said_in(language, "slots", row.slot)
     if panel == "BOFFS":
         draw.rounded_rectangle(_dense(14, row.y, 52, row.y + 52), radius=6, fill=(36, 46, 62), outline=_LINE)
         draw.ellipse(_dense(24, row.y + 8, 42, row.y + 28), fill=(92, 84, 80))
         draw.pieslice(_dense(18, row.y + 28, 48, row.y + 68), 180, 360, fill=(92, 84, 80))
     elif panel == "TRAITS":
-        _write(draw, row.x, row.y - 18, row.slot, 12)
+        _write(draw, row.x, row.y - 18, text, 12)
         draw.line(_dense(row.x, row.y - 3, row.x + (480 if "Personal" in row.slot else 236), row.y - 3), fill=_LINE)
-    elif panel == "SPECIALIZATIONS": _write(draw, row.x + 58, row.y + 4, row.slot.split()[0], 11, _DIM)
+    elif panel == "SPECIALIZATIONS": _write(draw, row.x + 58, row.y + 4, text.split()[0], 11, _DIM)
     else:
-        for i, word in enumerate(row.slot.split()): _write(draw, row.x - 98, row.y + (13 if " " in row.slot else 20) + 15 * i, word, 12)
+        px = min(12, 12 * 13 // max(map(len, text.split())))
+        for i, word in enumerate(text.split()): _write(draw, row.x - 98, row.y + (13 if " " in text else 20) + 15 * i, word, px)
 
 def _doll(draw: ImageDraw.ImageDraw) -> None:
     "The captain, standing beside the equipment."
@@ -688,6 +696,7 @@ class Shot:
     loadout: int
     seed: int
     world: "World" = field(repr=False, compare=False)
+    language: str = "en"  # that the game speaks: another one of labels.json; items' names stay as they are
 
     @property
     def spots(self) -> list[Spot]:
@@ -733,7 +742,7 @@ def _encoded(img: Image.Image, jpeg_quality: int) -> bytes:
 # %% ../nbs/03_demo.ipynb #90f70bbb
 def _panel_image(shot: Shot, panel: str) -> Image.Image:  # RGB, _D times scale 1
     "One panel with its contents."
-    img = _blank(panel).copy()
+    img = _blank(panel, shot.language).copy()
     draw = ImageDraw.Draw(img)
     for row, names in shot.rows(panel):
         size = _dense(*row.size)

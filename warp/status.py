@@ -133,6 +133,10 @@ def line_plot(
             f"{_grid(marks, y, right, told)}{_dates(start, end, right)}{drawn}{words}</svg>")
 
 # %% ../nbs/92_status.ipynb #59fa0fcb
+_SIGN = ("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' fill='%232563c9'/%3E"
+         "%3Cpath d='M7 12V7h5M20 7h5v5M25 20v5h-5M12 25H7v-5' fill='none' stroke='%23cfe0ff' stroke-width='2' stroke-linecap='round' stroke-linejoin='round'/%3E"
+         "%3Cpath d='M16 9.5 17.8 14.2 22.5 16 17.8 17.8 16 22.5 14.2 17.8 9.5 16 14.2 14.2Z' fill='%23ffd479'/%3E%3C/svg%3E")
+
 _STYLE = """
 :root { color-scheme: light dark; --page: #f4f6f9; --card: #ffffff; --ink: #17202b; --soft: #5a6878; --line: #e1e6ec; --note: #fff7e6;
   --icons: #2563c9; --screens: #b45309; --older: #6b7686; --people: #0f766e; }
@@ -143,14 +147,21 @@ _STYLE = """
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width: 1180px; margin: 0 auto; padding: 40px 24px 56px; }
 h1 { font-size: clamp(1.6rem, 1.1rem + 2.2vw, 2.5rem); line-height: 1.15; margin: 0 0 .5rem; letter-spacing: -.02em; text-wrap: balance; }
+.sign { display: flex; align-items: center; gap: 10px; margin-bottom: 18px; color: var(--soft); font-weight: 600; letter-spacing: .08em; }
+.sign img { width: 34px; height: 34px; } .steps { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 240px), 1fr)); gap: 14px;
+  list-style: none; margin: 28px 0 14px; padding: 0; counter-reset: step; } .steps li { counter-increment: step; }
+.steps li::before { content: counter(step); display: block; width: 1.9rem; height: 1.9rem; margin-bottom: .6rem; border-radius: 50%; text-align: center;
+  font-weight: 650; line-height: 1.9rem; color: var(--card); background: var(--icons); } .steps li:nth-child(2)::before { background: var(--screens); }
+.steps li:nth-child(3)::before { background: var(--people); } .steps code { color: var(--ink); }
 h2 { font-size: 1.05rem; margin: 0 0 .15rem; }
 p { margin: 0; } .lead { color: var(--soft); max-width: 46rem; } .lead b { color: var(--ink); font-weight: 600; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(164px, 1fr)); gap: 14px; margin: 28px 0 14px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 18px 20px; min-width: 0; }
 .tile b { display: block; font-size: 1.9rem; line-height: 1.15; font-weight: 650; letter-spacing: -.02em; font-variant-numeric: tabular-nums; }
-.tile span, .soft { color: var(--soft); font-size: .9rem; } .tile small { display: block; color: var(--soft); font-size: .8rem; margin-top: .35rem; }
+.tile span, .soft { color: var(--soft); font-size: .9rem; } .tile span, .tile small { display: block; line-height: 1.35; margin-top: .2rem; }
+.tile small { color: var(--soft); font-size: .8rem; margin-top: .4rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 14px; margin-bottom: 14px; }
-.tiles + .card { margin-bottom: 14px; } .plots .card { padding-bottom: 12px; display: flex; flex-direction: column; } .first { margin-top: 28px; }
+.tiles + .card { margin-bottom: 14px; } .plots .card { padding-bottom: 12px; display: flex; flex-direction: column; }
 svg { display: block; width: 100%; height: auto; margin-top: auto; padding-top: 12px; overflow: visible; } svg text { font-size: 13px; }
 .tick { fill: var(--soft); } .grid { stroke: var(--line); } polyline { fill: none; stroke-width: 2.25; stroke-linejoin: round; } .name { font-weight: 600; }
 .dot { stroke: var(--card); stroke-width: 1.5; } g:hover .dot { r: 6px; }
@@ -229,8 +240,10 @@ def _table(runs: Sequence[Run]) -> str:
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 # %% ../nbs/92_status.ipynb #69ef8a99
-_EMPTY = ('<section class="card first"><h2>Nothing has been learned yet</h2><p class="soft">The first release is trained as soon as people have '
-          "confirmed enough icons. Open the desk, confirm a few of your own, and let it sync: within the hour they are part of this page.</p></section>")
+_EMPTY = ('<ol class="steps"><li class="card"><h2>Somebody names icons</h2><p class="soft">Perhaps you: <code>pip install "sets-warp[desk]"</code>, then '
+          "<code>warp lab</code>, and confirm what your own screenshots show.</p></li>"
+          '<li class="card"><h2>Everybody has one vote</h2><p class="soft">What is confirmed is sent by itself. Where two disagree about a picture, the majority decides.</p></li>'
+          '<li class="card"><h2>Every hour it learns</h2><p class="soft">The votes train a model; if it is good, it is published here, and every app fetches it.</p></li></ol>')
 
 _FIRST = ('<section class="card"><h2>This is the first release</h2><p class="soft">With the next one the lines begin: how well icons and screens are '
           "recognised, how many people taught it, and from how many crops.</p></section>")
@@ -244,7 +257,7 @@ def status_page(
     "The page."
     runs = read_runs(records)
     last = runs[-1] if runs else None
-    lead = "No release is served yet."
+    lead = "Nothing has been learned yet, and no release is served. It takes three steps:" if last is None else "No release is served yet."
     if release.get("available"):
         took = f" after {round(last.seconds / 60) or 1} min of training" if last and last.seconds else ""
         when = f", published {ago(last.at, now)}{took}" if last else ""
@@ -257,7 +270,8 @@ def status_page(
     version, revision = (html.escape(str(release.get(k, "–")))[:40] for k in ("version", "revision"))
     links = ", ".join(f'<a href="{path}">{path}</a>' for path in ("/model/version", "/knowledge", "/docs"))
     return ('<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>WARP: what the community has taught</title><style>{_STYLE}</style></head><body><main><h1>What the community has taught</h1>"
+            f'<title>WARP: what the community has taught</title><link rel="icon" href="{_SIGN}"><style>{_STYLE}</style></head><body><main>'
+            f'<div class="sign"><img src="{_SIGN}" alt="">WARP</div><h1>What the community has taught</h1>'
             f'<p class="lead">{lead}</p>{body}<footer>Model <code>{version}</code>, revision <code>{revision}</code>. For programs: {links}.'
             f" Made {now:%d %b %Y, %H:%M} UTC, renewed every five minutes.</footer></main></body></html>")
 

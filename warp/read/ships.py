@@ -8,7 +8,7 @@ From the ship follows how many places of each slot it has. A player's own name f
 
 # %% auto #0
 __all__ = ['TIERS', 'LIKE_ENOUGH', 'MARGIN', 'MOST_SHARED', 'Ship', 'ships', 'folded', 'snap_tier', 'Found', 'find_ship',
-           'SeenShip', 'split_tier', 'ship_on', 'ship_named', 'places_on']
+           'SeenShip', 'split_tier', 'ship_on', 'ship_named', 'places_on', 'Seat', 'seats_on']
 
 # %% ../../nbs/42_read.ships.ipynb #ef49ba33
 import json
@@ -157,7 +157,7 @@ def ship_named(
 _PLACES = {"Fore Weapons": "fore", "Aft Weapons": "aft", "Experimental": "experimental", "Sec-Def": "secdeflector", "Devices": "devices", "Hangars": "hangars",
            "Engineering Consoles": "consoleseng", "Science Consoles": "consolessci", "Tactical Consoles": "consolestac"}
 _UPGRADED = {"eng": "Engineering Consoles", "sci": "Science Consoles", "tac": "Tactical Consoles"}
-_BONUS = {"T6-X": 1, "T6-X2": 2}
+_BONUS = {"T5-X": 1, "T5-X2": 2, "T6-X": 1, "T6-X2": 2}
 
 def places_on(
     ship: Ship,
@@ -168,3 +168,24 @@ def places_on(
     bonus, own = _BONUS.get(tier, 0), bool(ship.record["miracle_worker_slot"]) or ship.page == "Federation Intel Holoship"
     if ship.record["t5uconsole"] in _UPGRADED and tier in ("T5-U", "T5-X", "T5-X2"): found[_UPGRADED[ship.record["t5uconsole"]]] += 1
     return found | {"Devices": found["Devices"] + bonus, "Universal Consoles": bonus + own, "Starship Traits": 5 + bonus}
+
+# %% ../../nbs/42_read.ships.ipynb #5a745fd7
+class Seat(NamedTuple):
+    "A bridge officer's seat."
+    rank: int  # 1 to 4, and so many abilities
+    profession: str  # Tactical, Engineering, Science or Universal
+    special: str = ""  # Command, Intelligence, Miracle Worker, Pilot or Temporal; empty: none
+
+_RANKS = {"Ensign": 1, "Lieutenant": 2, "Lieutenant Commander": 3, "Commander": 4}
+
+def _seat(words: str) -> Seat:  # "Lieutenant Commander Universal-Pilot"
+    seat, _, special = words.partition("-")
+    rank, _, profession = seat.strip().rpartition(" ")
+    return Seat(_RANKS[rank.strip()], profession, special.strip().removesuffix(" Operative"))
+
+def seats_on(ship: Ship) -> list[Seat]:
+    "The ship's seats in the order of the host's build file. A science destroyer's can be commanders in one of its modes, which the host counts."
+    words = [seat.strip() for seat in ship.record["boffs"] if seat.strip()]  # some rows hold empty and padded ones
+    seats = sorted(map(_seat, words), reverse=True)
+    turns = "Science Destroyer" in str(ship.record["type"])
+    return [seat._replace(rank=4) if turns and seat[:2] == (3, "Tactical") else seat for seat in seats]

@@ -32,14 +32,16 @@ def _line(text: str, score: float, corners: np.ndarray, at: tuple[int, int]) -> 
 
 # %% ../../nbs/41_read.text.ipynb #b5792edb
 _THREADS = min(2, os.cpu_count() or 1)
-_SMALL = 360  # pixels: a piece lower than this is shown to the network twice as large
+_SMALL = 120  # pixels: a piece lower than this is shown to the network twice as large
+_LONGEST = 2000  # pixels: a larger piece is shown smaller; the package itself would blow up a low strip until it is 736 high, at four times the cost
 
 @cache
 def _engine() -> Any:
     try:
         from rapidocr import RapidOCR
     except ImportError as e: raise MissingExtra(e.name or "rapidocr", "ocr") from None
-    return RapidOCR(params={"Global.log_level": "error", "EngineConfig.onnxruntime.intra_op_num_threads": _THREADS})
+    return RapidOCR(params={"Global.log_level": "error", "EngineConfig.onnxruntime.intra_op_num_threads": _THREADS,
+                            "Det.limit_type": "max", "Det.limit_side_len": _LONGEST})
 
 def has_reader() -> bool:
     "Whether the extra `ocr` is installed; nothing is loaded to find out."

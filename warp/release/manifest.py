@@ -33,7 +33,7 @@ OLDER_CLIENTS = ("icon_classifier.pt", "label_map.json", "icon_classifier_meta.j
 EVERYBODY = ("ship_type_corrections.json", "community_anchors.json")  # published even when empty, so that a bad entry can be emptied out
 SCREENS = ("screen_classifier.onnx", "screen_classifier.pt", "screen_classifier_labels.json")
 DETECTOR = ("detector.onnx", "detector_contract.json")
-TRAINER_ONLY = ("icon_embedder.safetensors", "training_manifest.json")
+TRAINER_ONLY = ("icon_embedder.safetensors", "training_manifest.json", "canary.json")
 
 REQUIRED = OUR_CLIENTS + OLDER_CLIENTS + EVERYBODY
 OPTIONAL = SCREENS + DETECTOR

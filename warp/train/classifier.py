@@ -11,7 +11,8 @@ It learns slowly on a processor; the embedder (`train.embedder`) is what our own
 # %% auto #0
 __all__ = ['COST_AT_224', 'focal_loss', 'class_weights', 'HardNegatives', 'Plan', 'plan_epochs', 'new_classifier',
            'load_classifier', 'carry_classifier', 'as_torchvision', 'pretrained_backbone', 'ClassifierLesson',
-           'prepare_classifier', 'Classifier', 'train_classifier', 'publish_classifier']
+           'classifier_logits', 'classify', 'prepare_classifier', 'Classifier', 'train_classifier',
+           'publish_classifier']
 
 # %% ../../nbs/55_train.classifier.ipynb #43a0e0fd
 import io
@@ -176,14 +177,22 @@ class ClassifierLesson(Lesson):
         "Share of the held-back crops that it names right at its present side; 0 if there are none."
         return (self.said(self.held).argmax(1) == self.truth).float().mean().item() if len(self.held) else 0.0
 
-    @torch.inference_mode()
     def said(self, pictures: Tensor) -> Tensor:  # logits (n, classes)
         "What it says about crops, enlarged to its present side."
-        learning, device = self.net.training, next(self.net.parameters()).device
-        self.net.eval()
-        parts = [self.net(normalised(_enlarged(part.to(device).float() / 255, self.side))).cpu() for part in pictures.split(64)]
-        self.net.train(learning)
-        return torch.cat(parts) if parts else torch.empty(0, len(self.weight))
+        return classifier_logits(self.net, pictures, self.side) if len(pictures) else torch.empty(0, len(self.weight))
+
+@torch.inference_mode()
+def classifier_logits(net: nn.Module, pictures: Tensor, side: int = SIDE) -> Tensor:  # (n, classes)
+    "What a classifier says about uint8 crops (n, 3, SIDE, SIDE), enlarged to `side`."
+    learning, device = net.training, next(net.parameters()).device
+    net.eval()
+    parts = [net(normalised(_enlarged(part.to(device).float() / 255, side))).cpu() for part in pictures.split(64)]
+    net.train(learning)
+    return torch.cat(parts)
+
+def classify(net: nn.Module, pictures: Tensor, side: int = SIDE) -> Tensor:  # int64 (n,)
+    "The row that it names each crop with."
+    return classifier_logits(net, pictures, side).argmax(1) if len(pictures) else torch.empty(0, dtype=torch.int64)
 
 def _enlarged(x: Tensor, side: int) -> Tensor:
     return x if x.shape[-1] == side else F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)

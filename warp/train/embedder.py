@@ -130,7 +130,7 @@ def contrast(
     return -((share * same).sum(1)[paired] / same.sum(1)[paired]).mean()
 
 # %% ../../nbs/53_train.embedder.ipynb #b2871e70
-CONTRAST = 2.0  # weight of the contrastive term beside the head's
+CONTRAST = 1.0  # weight of the contrastive term beside the head's
 
 class EmbedderLesson(Lesson):
     "Everything that one training of the embedder holds in its hands."

@@ -82,12 +82,29 @@ function keyCap(spelling) {
   return caps;
 }
 
+// The caps of keys that do the same; ten digits in a row are told by the first and the last.
+function keyCaps(keys) {
+  const runs = [];
+  for (const key of keys) {
+    const before = /^(.*)[0-9]$/.exec(key)?.[1];
+    if (before !== undefined && runs.at(-1)?.before === before) runs.at(-1).keys.push(key);
+    else runs.push({ before, keys: [key] });
+  }
+  const row = run => {
+    const all = document.createElement("span");
+    all.className = "warp-caps";
+    all.append(keyCap(run.keys[0]), "…", keyCap(run.keys.at(-1)));
+    return [all];
+  };
+  return runs.flatMap(run => (run.keys.length < 4 ? run.keys.map(keyCap) : row(run)));
+}
+
 function keyRow(entry) {
   const row = document.createElement("div");
   row.className = "warp-key-row";
   const caps = document.createElement("span");
   caps.className = "warp-key-caps";
-  caps.append(...entry.keys.map(keyCap));
+  caps.append(...keyCaps(entry.keys));
   const does = document.createElement("span");
   does.textContent = entry.does;
   row.append(caps, does);

@@ -54,12 +54,17 @@ function render({ model, el }) {
   model.on("change:selected_index", onSelected);
   const close = drawing.render({ model, el });
 
+  const removeUnder = (cross, tries = 600) => {  // a box that was just drawn has no number until the kernel has heard of it
+    const box = cross.isConnected && svg()?.contains(cross) && boxUnder(svg(), cross, model);
+    if (box?.number !== undefined) model.send({ type: "remove", number: box.number });
+    else if (box && tries && !signal.aborted) requestAnimationFrame(() => removeUnder(cross, tries - 1));
+  };
   const onCross = event => {
     const cross = event.target.closest?.("rect.clickable");
     if (!cross || event.button !== 0) return;
     event.stopPropagation();
     event.preventDefault();
-    if (event.type === "mousedown") model.send({ type: "remove", number: boxUnder(svg(), cross, model)?.number });
+    if (event.type === "mousedown") removeUnder(cross);
   };
   for (const kind of ["mousedown", "mouseup", "click"]) el.addEventListener(kind, onCross, { signal, capture: true });
 
