@@ -214,6 +214,7 @@ class Course:
     def judge(self) -> bool:  # whether the way to the next judgement fits into what time is left
         "Judges, keeps the state if it is the best, saves it for a run that is killed."
         began, progress = self.deadline.elapsed, self._agreed(self.deadline.progress)
+        if self.accelerator.num_processes > 1: broadcast([*self.lesson.buffers()])  # what norms remember is each process's own
         self.lesson.eval()
         score = self._agreed(self.lesson.judge())
         self.lesson.train()
