@@ -90,7 +90,9 @@ def _train(made: Trained) -> None:
     "Everything that reading needs of a release; EfficientNet-B0, which only older clients load, is not trained."
     import torch
     from warp.train.art import load_references
-    from warp.train.icons import Samples, publish_embedder, split_samples, train_embedder
+    from warp.train.embedder import train_embedder
+    from warp.train.gallery import publish_embedder
+    from warp.train.samples import Samples, split_samples
     from warp.train.screens import publish_screens, train_screens
     torch.set_num_threads(1)
     world, vocabulary, started = made.world, Vocabulary.load(), time.process_time()
