@@ -87,9 +87,13 @@ Modules:
 - `warp.throttle`: Many people at once, and a hub that likes few visits: how much each may send in a day, and how the things of many go there together.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
 - `warp.train.canary`: Crops that no model may ever learn from, so that two models can be asked about the same pictures.
-- `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
+- `warp.train.classifier`: An EfficientNet-B0 under torchvision's own key names, trained as its first trainers meant it to be.
+- `warp.train.embedder`: From crops and clean icons, the small network that puts pictures of one item close together.
+- `warp.train.gallery`: From a trained embedder to the files that a client loads: one point per name, a score that keeps its promise, a network in eight bits.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
+- `warp.train.loop`: Steps until the time is up, a judgement now and then, and the best state at the end, whatever happens in between.
 - `warp.train.report`: Before a training and after it, the same question: what is in these pictures, and whom would you believe?
+- `warp.train.samples`: Crops with their names in one array, and the part of them that is held back to judge by.
 - `warp.train.screens`: From some dozens of thumbnails, the networks that tell the seven kinds of screens apart."""
 
 from importlib import import_module
