@@ -14,7 +14,7 @@ METADATA := settings.ini pyproject.toml setup.py
 QUIET := $(shell [ -t 2 ] || echo -q)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lab docs bench clean
+.PHONY: help demo detect-demo test test-long lab docs bench clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -23,6 +23,10 @@ help: ## list these targets
 demo: $(VENV)/.with-train ## the whole loop on made screenshots, offline: labels in, a published model and a read build out
 	@echo "== make demo: labels -> votes -> training -> publication -> update -> a new player's screenshots read"
 	@$(BIN)/warp demo
+
+detect-demo: $(VENV)/.with-detect ## the detector line on a made game, offline: sprites, scenes, labels, training, figures, and a page to look at
+	@echo "== make detect-demo: extract -> backgrounds -> scenes -> import -> merge -> train -> export -> evaluate -> report"
+	@OMP_NUM_THREADS=1 $(BIN)/python dev/detect_demo.py
 
 test test-long: export OMP_NUM_THREADS := 1
 
@@ -47,7 +51,7 @@ bench: $(VENV)/.with-$(ALL) ## benchmarks, one after the other; each prints its 
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean: ## remove .venv and everything that the other targets made
-	rm -rf $(VENV) _proc _md _docs build dist out demo *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) _proc _md _docs build dist out demo detect-demo *.egg-info .pytest_cache .ruff_cache
 
 # The stamp is touched last: an installation that died half-way is done again.
 $(VENV)/.with-%: $(METADATA)

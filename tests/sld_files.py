@@ -33,15 +33,13 @@ def bc1_blocks(img: Image.Image) -> dict[tuple[int, int], bytes]:  # (row, colum
 
 
 def bc4_blocks(img: Image.Image) -> dict[tuple[int, int], bytes]:
-    grey = np.asarray(img.convert("L")).astype(int)
-    return {(r, c): bc4_block(grey[4 * r:4 * r + 4, 4 * c:4 * c + 4].ravel()) for r in range(img.height // 4) for c in range(img.width // 4)}
-
-
-def bc4_block(values: np.ndarray) -> bytes:  # sixteen greys
-    high, low = int(values.max()), int(values.min())
-    if high == low: return bytes([high, low]) + bytes(6)
-    index = sum(int(np.abs(np.array(bc4_ramp(high, low)) - v).argmin()) << 3 * i for i, v in enumerate(values))
-    return bytes([high, low]) + index.to_bytes(6, "little")
+    rows, columns = img.height // 4, img.width // 4
+    values = np.asarray(img.convert("L")).astype(int).reshape(rows, 4, columns, 4).swapaxes(1, 2).reshape(-1, 16)
+    ends = np.stack([values.max(1), values.min(1)], 1)
+    ramps = np.array([bc4_ramp(high, low) if high > low else [high] * 8 for high, low in ends.tolist()])
+    index = np.abs(ramps[:, None] - values[..., None]).argmin(2)  # 0 to 7, one a pixel
+    packed = (index.astype(np.uint64) << np.arange(0, 48, 3, dtype=np.uint64)).sum(1, dtype=np.uint64)
+    return {divmod(i, columns): bytes(ends[i].tolist()) + int(packed[i]).to_bytes(6, "little") for i in range(rows * columns)}
 
 
 def bc4_ramp(a: int, b: int) -> list[int]:

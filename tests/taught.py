@@ -1,14 +1,14 @@
 """A release that knows the made world, learned in closed form: no steps, no torch in the learning, the same bytes' worth of sense on every machine, some seconds.
 
-The icon network is a grid of means, whitened by what differs between two pictures of one item; the screen network is a ridge regression on the same grid. They are published and
-installed by the package's own publish and update, over a host folder with the world's clean icons. Who reads with them was never among those they learned from."""
+The icon network is a grid of means, whitened by what differs between two pictures of one item. The screen network is a ridge regression on such a grid, which cannot know panels that stand anywhere, so its shares are kept nearly equal: every panel is looked
+for, and those that fit decide. Both are published and installed by the package's own publish and update, over a host folder with the world's clean icons. Who reads with them was never among those they learned from."""
 import functools
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from warp.config import Config, read_json, write_json
+from warp.config import Config, write_json
 from warp.data.crops import SIDE, crops_array
 from warp.demo import World
 from warp.hub import open_hub
@@ -19,7 +19,7 @@ from warp.release.manifest import toy_set
 from warp.release.publish import publish
 from warp.release.update import update
 
-CELLS, SCREEN_CELLS = 8, 16  # means along a side of a crop, of a screen
+CELLS, SCREEN_CELLS, UNSURE = 8, 16, 0.5  # means along a side of a crop, of a screen; how far shares of screens go apart
 TEACHERS, MAPPERS = 6, 9  # players who taught names and screens; who drew boxes; the rest, and the newcomer, only read
 GREY = (38, 44, 56)  # what lies behind a clean icon
 
@@ -97,8 +97,8 @@ def learn_screens(folder: Path, screens: np.ndarray, types: list[str]) -> None:
     labels = sorted(SCREEN_TYPES)
     seen, wanted = means(screens, SCREEN_CELLS), np.eye(len(labels))[[labels.index(t) for t in types]]
     shift = seen.mean(0)
-    weights = (seen - shift).T @ np.linalg.solve((seen - shift) @ (seen - shift).T + 2.0 * np.eye(len(seen)), wanted - wanted.mean(0))
-    network(folder / "screen_classifier.onnx", "screens", SCREEN_SIDE, SCREEN_CELLS, shift, 6 * weights, unit=False)
+    weights = (seen - shift).T @ np.linalg.solve((seen - shift) @ (seen - shift).T + 8.0 * np.eye(len(seen)), wanted - wanted.mean(0))
+    network(folder / "screen_classifier.onnx", "screens", SCREEN_SIDE, SCREEN_CELLS, shift, UNSURE * weights, unit=False)
     write_json(folder / "screen_classifier_labels.json", dict(zip(map(str, range(len(labels))), labels)))
 
 

@@ -120,8 +120,9 @@ def washed(img: Image.Image) -> Image.Image: return img.point(lambda v: round(96
 
 
 def half_black(img: Image.Image) -> Image.Image:
-    img = img.copy()
-    img.paste((0, 0, 0), (0, img.height // 2, img.width, img.height))
+    "The lower rows of the panel are gone."
+    rows, img = sorted(t.bbox.y for t in world().shot(world().newcomer, "GROUND_EQ").truth()), img.copy()
+    img.paste((0, 0, 0), (0, rows[len(rows) // 2] - 6, img.width, img.height))
     return img
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from warp.demo import World
+from warp.demo import Player, World
 from warp.errors import InputError, SlotError
 from warp.knowledge.anchors import build_anchors, check_grid, fewest_slots, fit_places, grid_file_name, grid_of, panels_of, places_of, runs_of, slot_entry
-from warp.read.boxes import Scene, lanes_of, propose, register
+from warp.read.boxes import Scene, lanes_of, outline_map, propose, register, sums_of
 from warp.records import SLOTS, Box
 
 NOW = "2026-11-20T10:00:00Z"
@@ -177,3 +177,37 @@ def test_older_entries_without_our_fields_work(world, anchors):
     for slot in entry["slots"].values(): slot.pop("share"), slot.pop("elsewhere", None)
     panel = register(Scene(world.shot(world.newcomer, "GROUND_EQ").render().image), lanes_of(entry))
     assert panel.support > 0.7
+
+
+# a large interface, and the arithmetic of the search
+
+def test_a_panel_half_as_large_again_is_found(world, anchors):
+    player = Player("stranger", 108, 1.489, 0.985, 0, Image.Resampling.BOX, 0, 0.999, 0.0)
+    for kind in ("GROUND_EQ", "SPACE_EQ"):
+        shot = world.shot(player, kind)
+        said, true = propose(shot.render().image, kind, anchors), [t for t in shot.truth() if SLOTS[t.slot].kind == "icon"]
+        met = [max((p.bbox.iou(t.bbox) for p in said if (p.slot, p.slot_index) == (t.slot, t.slot_index)), default=0) for t in true]
+        assert min(met) > 0.7, (kind, met)
+
+
+def test_a_coarse_map_holds_the_best_of_nine_neighbours():
+    grey = np.random.default_rng(4).integers(0, 255, (61, 70), dtype=np.uint8)
+    fine, coarse = outline_map(grey, 12, 15), outline_map(grey, 12, 15, coarse=True)
+    assert coarse.shape == ((fine.shape[0] - 1) // 2, (fine.shape[1] - 1) // 2)
+    for y, x in ((0, 0), (7, 11), (coarse.shape[0] - 1, coarse.shape[1] - 1)):
+        assert coarse[y, x] == pytest.approx(fine[2 * y:2 * y + 3, 2 * x:2 * x + 3].max(), abs=1e-6)
+
+
+def test_a_whole_frame_lights_its_own_corner():
+    grey = np.zeros((80, 90), np.uint8)
+    grey[20:35, 30:42] = 255
+    lit = outline_map(grey, 12, 15)
+    assert np.unravel_index(lit.argmax(), lit.shape) == (20, 30) and lit.max() == pytest.approx(1.0)
+
+
+def test_sums_may_wrap_around():
+    stripes = np.zeros((1500, 8), np.uint8)
+    stripes[:, ::2] = 200
+    sums = sums_of(stripes, 100.0)
+    assert 1500 * 100 > np.iinfo(sums.upright.dtype).max  # so it did wrap
+    assert int((sums.upright[1400] - sums.upright[1300])[3]) == 100 * 100

@@ -72,7 +72,7 @@ def test_pins_agree_with_each_other_and_leave_nothing_out(pins):
             asked += 1
             assert canonicalize_name(r.name) in pins, f"{name} needs {r}, which api/requirements.txt does not name"
             assert r.specifier.contains(pins[canonicalize_name(r.name)], prereleases=True), f"{name} needs {r}, pinned is {pins[canonicalize_name(r.name)]}"
-    assert asked > 30 or os.environ.get("CI"), "none of the pins is installed here, so nothing was compared"
+    assert asked or os.environ.get("CI"), "none of the pins is installed here, so nothing was compared: bring api/requirements.txt up to date"
 
 
 _LOADED = """

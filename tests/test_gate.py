@@ -18,7 +18,7 @@ from warp.release.manifest import toy_set
 from warp.release.publish import Verdict, ask_gate, gate, publish, read_run
 from warp.train import job
 from warp.train.canary import Canary, Comparison, chance_of, fair_rows, hold_back, save_canary
-from warp.train.icons import Samples
+from warp.train.samples import Samples
 
 ITEMS = ["Ablative Shell", "Deuterium Tank", "Phaser Array", "Quantum Torpedo Launcher", "__empty__"]
 
@@ -172,19 +172,22 @@ def test_mistyped_parameters_are_named():
 # ---- training
 
 def test_a_backbone_that_is_let_go_learns():
-    from warp.train.icons import Split, prepare_classifier
+    from warp.train.classifier import Plan, _learn, prepare_classifier
+    from warp.train.loop import Deadline
+    from warp.train.samples import Split
     rng = np.random.default_rng(1)
     samples = Samples(rng.integers(0, 255, (8, 64, 64, 3), dtype=np.uint8), ["A", "B"] * 4, ["x"] * 8, [str(i) for i in range(8)])
-    run, _, _ = prepare_classifier(samples, Split(np.arange(8), np.arange(0), "nothing"), ([], np.empty((0, 64, 64, 4), np.uint8)), 0, 0.0, None)
-    stem = next(run.net.features.parameters())
-    def moves() -> bool:
-        before = stem.detach().clone()
-        run.epoch(8, 8, 64, lambda step: 1e-2)
-        return not torch.equal(before, stem.detach())
-    run.freeze(True, 1e-2)
-    assert not moves()
-    run.freeze(False, 1e-2)
-    assert moves(), "the optimiser was built anew"
+    lesson, _, _ = prepare_classifier(samples, Split(np.arange(8), np.arange(0), "nothing"), ([], np.empty((0, 64, 64, 4), np.uint8)), 0, 0.0, None)
+    lesson.size = 8
+    stem = next(lesson.net.features.parameters())
+    head, seen = lesson.net.classifier[1].weight, [stem.detach().clone()]
+    heads = [head.detach().clone()]
+    def note(progress: float, score: float) -> None:
+        seen.append(stem.detach().clone())
+        heads.append(head.detach().clone())
+    _learn(lesson, Plan(2, 8, 0), Deadline(600), 1e-2, True, 5, False, note)
+    assert torch.equal(seen[0], seen[1]) and not torch.equal(heads[0], heads[1]), "the backbone was held still while the head learnt"
+    assert not torch.equal(seen[1], seen[-1]), "the optimiser was built anew"
 
 
 def test_one_page_for_what_came_in_and_what_became_of_it():

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from warp.config import Config
 from warp.errors import ModelError
+from warp.match.cascade import with_new_icons
 from warp.match.model import (Calibration, Gallery, IconModel, file_sha256, load_gallery, name_vectors, onnx_session, save_gallery, scores_of, screen_input)
 
 
@@ -126,3 +128,46 @@ def test_screens_are_framed_alike_at_training_and_reading(size):
     sent.thumbnail((224, 224))
     assert screen_input(img).shape == (224, 224, 3)
     assert (screen_input(img) == screen_input(sent)).all() and img.size == size
+
+
+def host_icons(config, **colours):
+    "The host's folder: a plain frame in each of these colours."
+    config.images.mkdir(parents=True, exist_ok=True)
+    for name, colour in colours.items():
+        icon = Image.new("RGBA", (49, 64), (10, 10, 10, 255))
+        icon.paste((*colour, 255), (8, 8, 41, 56))
+        icon.save(config.images / f"{name}.png")
+
+
+def test_what_the_host_shows_and_the_gallery_lacks_is_known_at_once(folder, tmp_path, monkeypatch):
+    config = Config(tmp_path / "home", str(tmp_path / "hub"), host_dir=tmp_path / "host")
+    host_icons(config, A=(0, 0, 255), New=(0, 200, 220), __empty__=(200, 200, 200))
+    model = IconModel.load(folder)
+    wiser = with_new_icons(model, folder, config)
+    assert list(wiser.gallery.items) == ["A", "B", "New", "__empty__"] and (wiser.gallery.names == "A").sum() == 2  # A keeps its own two points
+    assert (wiser.gallery.names == "__empty__").sum() == 1  # no picture ever stands for an empty place
+    crop = np.full((1, 64, 64, 3), 5, np.uint8)
+    crop[:, 10:54, 10:54] = (0, 190, 210)
+    assert wiser(crop, [frozenset({"A", "New"})])[0].name == "New"
+    assert wiser(crop, [frozenset({"A"})])[0].name != "New"
+
+    def never(*_): raise AssertionError("the kept points were not used")
+    with monkeypatch.context() as m:
+        m.setattr(IconModel, "icon_points", never)
+        again = with_new_icons(IconModel.load(folder), folder, config)
+    assert np.allclose(again.gallery.centroids, wiser.gallery.centroids, atol=2e-3)
+    host_icons(config, Newer=(220, 200, 0))
+    assert "Newer" in with_new_icons(model, folder, config).gallery.items  # a changed folder is looked at again
+    (config.home / "cache/new_icons.npz").write_bytes(b"torn")
+    assert "Newer" in with_new_icons(model, folder, config).gallery.items
+
+
+def test_no_host_no_new_icons(folder, tmp_path):
+    model = IconModel.load(folder)
+    assert with_new_icons(model, folder, Config(tmp_path, "hub")) is model
+
+
+def test_candidates_are_kept_and_right():
+    gallery = Gallery(["B", "A", "__empty__"], unit((0, 1, 0), (1, 0, 0), (0, 0, 1)), ["both"] * 3)
+    assert gallery.candidates(frozenset({"A"})).tolist() == [True, False, True] and gallery.candidates(None).all()
+    assert gallery.candidates(frozenset({"A"})) is gallery.candidates(frozenset({"A"}))

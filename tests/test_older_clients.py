@@ -24,7 +24,8 @@ from warp.records import SCREEN_TYPES, VIRTUAL_NAMES
 from warp.release.manifest import check_state_dicts
 from warp.release.publish import publish
 from warp.release.update import update
-from warp.train.icons import _enlarged, load_classifier, new_classifier, normalised
+from warp.train.classifier import _enlarged, load_classifier, new_classifier
+from warp.train.embedder import normalised
 from warp.train.screens import load_screens, new_screen_net
 
 SEEDS_FIELDS = {"version": str, "trained_at": str, "n_classes": int, "val_acc": float, "n_samples": int, "n_users": int,

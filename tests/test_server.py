@@ -202,6 +202,21 @@ def test_an_unforeseen_error_tells_nothing(hub):
     assert (reply.status_code, reply.headers["content-type"]) == (500, "application/problem+json") and "secret" not in reply.text
 
 
+def test_the_express_way_says_the_same_as_the_long_one(hub, monkeypatch):
+    client = client_of(hub)
+    for path in ("/model/version", "/knowledge"):
+        first = client.get(path)  # nothing is kept yet: this one went the long way
+        for asked in ({}, {"If-None-Match": first.headers["etag"]}, {"If-None-Match": 'W/"other", ' + first.headers["etag"]}, {"If-None-Match": '"other"'}):
+            express, long = client.get(path, headers=asked), client.get(path, headers=asked | {"Origin": "https://example.org"})
+            assert (express.status_code, express.content) == (long.status_code, long.content) and long.headers["access-control-allow-origin"] == "*"
+            assert dict(express.headers) == {k: v for k, v in long.headers.items() if not k.startswith("access-control")}
+        assert dict(client.get(path).headers) == dict(first.headers)
+        monkeypatch.setattr("warp.server._ready", None)
+        assert client.get(path).content == first.content and client.get(path, headers={"Origin": "https://example.org"}).status_code == 500
+        assert client.post(path).status_code == 405
+        monkeypatch.undo()
+
+
 def test_web_pages_may_ask(hub):
     client = TestClient(create_app(hub, SETTINGS))
     reply = client.get("/model/version", headers={"Origin": "https://example.org"})

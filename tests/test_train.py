@@ -21,7 +21,7 @@ from warp.hub import Add, Delete, MemoryHub
 from warp.knowledge.vocabulary import Vocabulary
 from warp.match.model import IconModel, screen_input
 from warp.records import VIRTUAL_NAMES, Vote
-from warp.train import art, icons, job, screens
+from warp.train import art, classifier, embedder as embedding, gallery, job, loop, samples, screens
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(Vocabulary.load().names("Tactical Consoles"))[:12]
@@ -47,16 +47,16 @@ def crop(i, player, turn=0):
 
 def some_samples(players=6):
     who = [(i, p) for p in range(players) for i in range(len(NAMES))]
-    return icons.Samples(np.stack([np.asarray(crop(i, p)) for i, p in who]), [NAMES[i] for i, _ in who], [f"install-{p}" for _, p in who], [f"shot-{p}" for _, p in who])
+    return samples.Samples(np.stack([np.asarray(crop(i, p)) for i, p in who]), [NAMES[i] for i, _ in who], [f"install-{p}" for _, p in who], [f"shot-{p}" for _, p in who])
 
 
 SAMPLES = some_samples()
-SPLIT = icons.split_samples(SAMPLES)
+SPLIT = samples.split_samples(SAMPLES)
 CLEAN = NAMES, np.stack([art.square_icon(icon(i)) for i in range(len(NAMES))])
 
 
 @pytest.fixture(scope="module")
-def embedder(): return icons.train_embedder(SAMPLES, SPLIT, CLEAN, steps=60, width=8, progress=False)
+def embedder(): return embedding.train_embedder(SAMPLES, SPLIT, CLEAN, steps=60, width=8, progress=False)
 
 
 # ---- art
@@ -94,7 +94,7 @@ def test_empty_slots_come_in_both_kinds():
 
 
 def test_art_never_imports_what_measures():
-    for module in ("art", "icons", "screens", "job"):
+    for module in ("art", "samples", "loop", "embedder", "gallery", "classifier", "screens", "job"):
         assert "demo" not in (ROOT / "warp" / "train" / f"{module}.py").read_text(encoding="utf-8")
 
 
@@ -105,51 +105,51 @@ def test_whole_installs_are_held_back_with_their_pictures():
     train, valid = SAMPLES.take(SPLIT.train), SAMPLES.take(SPLIT.valid)
     assert not set(train.installs) & set(valid.installs) and not set(train.shots) & set(valid.shots)
     assert 0.1 < len(valid) / len(SAMPLES) < 0.35
-    assert np.array_equal(icons.split_samples(SAMPLES, 3).valid, icons.split_samples(SAMPLES, 3).valid)
+    assert np.array_equal(samples.split_samples(SAMPLES, 3).valid, samples.split_samples(SAMPLES, 3).valid)
 
 
 def test_few_installs_are_split_by_picture_and_single_crops_stay():
     few = some_samples(3)
     few.shots = [f"{shot}-{i % 6}" for i, shot in enumerate(few.shots)]
-    split = icons.split_samples(few)
+    split = samples.split_samples(few)
     assert split.by == "picture" and not {few.shots[i] for i in split.train} & {few.shots[i] for i in split.valid}
     alone = SAMPLES.take(np.arange(12))
-    assert icons.split_samples(alone).by == "nothing" and len(icons.split_samples(alone).train) == 12
+    assert samples.split_samples(alone).by == "nothing" and len(samples.split_samples(alone).train) == 12
 
 
 def test_the_rate_ends_at_zero_when_the_time_does():
     now = [0.0]
-    deadline = icons.Deadline(10, clock=lambda: now[0])
+    deadline = loop.Deadline(10, clock=lambda: now[0])
     for _ in range(8):
         now[0] += 1.05
         assert not deadline.over
         deadline.tick()
     now[0] = 9.45
     assert deadline.over  # another step would end after 10
-    assert icons.rate_at(1.0) == 0 and icons.rate_at(0.15) == 1 and 0 < icons.rate_at(0) < 0.1
+    assert loop.rate_at(1.0) == 0 and loop.rate_at(0.15) == 1 and 0 < loop.rate_at(0) < 0.1
 
 
 def test_mismatched_columns_are_refused():
-    with pytest.raises(TrainingError, match="one of each per crop"): icons.Samples(SAMPLES.pictures, SAMPLES.names[:-1], SAMPLES.installs, SAMPLES.shots)
+    with pytest.raises(TrainingError, match="one of each per crop"): samples.Samples(SAMPLES.pictures, SAMPLES.names[:-1], SAMPLES.installs, SAMPLES.shots)
 
 
 def test_wilson_contains_its_share():
-    assert icons.wilson(0, 0) == (0.0, 1.0)
-    low, high = icons.wilson(90, 100)
+    assert samples.wilson(0, 0) == (0.0, 1.0)
+    low, high = samples.wilson(90, 100)
     assert 0.8 < low < 0.9 < high < 0.95
 
 
 # ---- the embedder
 
 def test_the_embedder_learns_and_repeats(embedder):
-    again = icons.train_embedder(SAMPLES, SPLIT, CLEAN, steps=60, width=8, progress=False)
+    again = embedding.train_embedder(SAMPLES, SPLIT, CLEAN, steps=60, width=8, progress=False)
     assert embedder.score == again.score > 0.5
     assert all(torch.equal(a, b) for a, b in zip(embedder.net.state_dict().values(), again.net.state_dict().values()))
     assert set(VIRTUAL_NAMES) < set(embedder.labels)
 
 
 def test_what_is_published_loads_without_torch_and_knows_nothing_too(embedder, tmp_path):
-    meta = icons.publish_embedder(embedder, SAMPLES, SPLIT, CLEAN, tmp_path)
+    meta = gallery.publish_embedder(embedder, SAMPLES, SPLIT, CLEAN, tmp_path)
     code = f"""
 import sys, numpy as np
 from warp.match.model import IconModel
@@ -157,7 +157,7 @@ model = IconModel.load({str(tmp_path)!r})
 print(len(model.gallery), model.embed(np.zeros((2, 64, 64, 3), np.uint8)).shape, 'torch' in sys.modules)"""
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert out.stdout.split() == ["14", "(2,", "256)", "False"], out.stderr
-    assert meta["precision"] in ("int8", "fp32") and (meta["precision"] == "int8") == (meta["agreement"] >= icons.MIN_AGREEMENT)
+    assert meta["precision"] in ("int8", "fp32") and (meta["precision"] == "int8") == (meta["agreement"] >= gallery.MIN_AGREEMENT)
     model = IconModel.load(tmp_path)
     held = SAMPLES.take(SPLIT.valid)
     named = [m.alternatives[0][0] for m in model(held.pictures, [None] * len(held))]
@@ -167,35 +167,34 @@ print(len(model.gallery), model.embed(np.zeros((2, 64, 64, 3), np.uint8)).shape,
 
 def test_a_new_item_needs_a_picture_and_no_training(embedder):
     unseen = [*NAMES, "Zz New Console"], np.concatenate([CLEAN[1], art.square_icon(icon(77))[None]])
-    wider = icons.Embedder(**{**embedder.__dict__, "labels": [*embedder.labels, "Zz New Console"],
-                              "head": icons.CosineHead(256, len(embedder.labels) + 1)})
+    wider = embedding.Embedder(**{**embedder.__dict__, "labels": [*embedder.labels, "Zz New Console"],
+                              "head": embedding.CosineHead(256, len(embedder.labels) + 1)})
     with torch.no_grad(): wider.head.weight[:-1] = embedder.head.weight
-    gallery = icons.build_gallery(wider, SAMPLES, SPLIT, unseen)
-    assert "Zz New Console" in gallery.items
+    assert "Zz New Console" in gallery.build_gallery(wider, SAMPLES, SPLIT, unseen).items
 
 
-@pytest.mark.parametrize("samples, clean", [(SAMPLES, ([], np.empty((0, 64, 64, 4), np.uint8))), (SAMPLES.take(np.arange(0)), CLEAN)])
-def test_crops_alone_or_icons_alone_are_enough(samples, clean, tmp_path):
-    split = icons.split_samples(samples)
-    embedder = icons.train_embedder(samples, split, clean, steps=4, width=4, progress=False)
-    icons.publish_embedder(embedder, samples, split, clean, tmp_path)
+@pytest.mark.parametrize("crops, clean", [(SAMPLES, ([], np.empty((0, 64, 64, 4), np.uint8))), (SAMPLES.take(np.arange(0)), CLEAN)])
+def test_crops_alone_or_icons_alone_are_enough(crops, clean, tmp_path):
+    split = samples.split_samples(crops)
+    trained = embedding.train_embedder(crops, split, clean, steps=4, width=4, progress=False)
+    gallery.publish_embedder(trained, crops, split, clean, tmp_path)
     assert len(IconModel.load(tmp_path).gallery) == 14
 
 
 def test_nothing_at_all_is_an_error():
     nothing = SAMPLES.take(np.arange(0))
     with pytest.raises(TrainingError, match="neither crops nor clean icons"):
-        icons.train_embedder(nothing, icons.split_samples(nothing), ([], np.empty((0, 64, 64, 4), np.uint8)), steps=1, progress=False)
+        embedding.train_embedder(nothing, samples.split_samples(nothing), ([], np.empty((0, 64, 64, 4), np.uint8)), steps=1, progress=False)
 
 
 def test_a_warm_start_carries_rows_by_name(embedder, tmp_path):
-    icons.save_embedder(embedder.net, embedder.head, embedder.labels, tmp_path / "e.safetensors")
-    previous = icons.load_embedder(tmp_path / "e.safetensors")
-    run, carried = icons.prepare_embedder(SAMPLES, SPLIT, (NAMES[:6] + ["Aaa First"], np.concatenate([CLEAN[1][:6], CLEAN[1][:1]])), previous=previous)
-    assert carried == len(embedder.labels) and run.labels[0] == "Aaa First"
-    assert torch.equal(run.head.weight[run.labels.index(NAMES[7])], embedder.head.weight[embedder.labels.index(NAMES[7])])
+    embedding.save_embedder(embedder.net, embedder.head, embedder.labels, tmp_path / "e.safetensors")
+    previous = embedding.load_embedder(tmp_path / "e.safetensors")
+    lesson, carried = embedding.prepare_embedder(SAMPLES, SPLIT, (NAMES[:6] + ["Aaa First"], np.concatenate([CLEAN[1][:6], CLEAN[1][:1]])), previous=previous)
+    assert carried == len(embedder.labels) and lesson.labels[0] == "Aaa First"
+    assert torch.equal(lesson.head.weight[lesson.labels.index(NAMES[7])], embedder.head.weight[embedder.labels.index(NAMES[7])])
     (tmp_path / "e.safetensors").write_bytes(b"torn")
-    assert icons.load_embedder(tmp_path / "e.safetensors") is None and icons.load_embedder(None) is None
+    assert embedding.load_embedder(tmp_path / "e.safetensors") is None and embedding.load_embedder(None) is None
 
 
 def test_a_real_interrupt_keeps_the_best_state():
@@ -203,21 +202,83 @@ def test_a_real_interrupt_keeps_the_best_state():
         if progress >= 0.5: os.kill(os.getpid(), signal.SIGINT) if os.name != "nt" else signal.raise_signal(signal.SIGINT)
     assert threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try: stopped = icons.train_embedder(SAMPLES, SPLIT, CLEAN, steps=40, width=4, progress=False, on_check=press)
+    try: stopped = embedding.train_embedder(SAMPLES, SPLIT, CLEAN, steps=40, width=4, progress=False, on_check=press)
     finally: signal.signal(signal.SIGINT, before)
     assert stopped.interrupted and 12 <= stopped.steps < 40
 
 
 def test_an_interrupt_before_any_validation_leaves_nothing(monkeypatch):
-    def press(self, rate): raise KeyboardInterrupt
-    monkeypatch.setattr(icons.EmbedderRun, "step", press)
-    with pytest.raises(TrainingError, match="before its first validation"): icons.train_embedder(SAMPLES, SPLIT, CLEAN, steps=4, width=4, progress=False)
+    def press(self): raise KeyboardInterrupt
+    monkeypatch.setattr(loop.Course, "step", press)
+    with pytest.raises(TrainingError, match="before its first validation"): embedding.train_embedder(SAMPLES, SPLIT, CLEAN, steps=4, width=4, progress=False)
+
+
+TOY = """
+import hashlib, json, os, sys
+from warp.train.embedder import train_embedder
+from warp.train.samples import split_samples, toy_world
+crops, clean = toy_world()
+checks = []
+def note(progress, score):
+    checks.append(progress)
+    if len(checks) == int(os.environ.get("DIES_AT", 0)): os.kill(os.getpid(), 9)
+trained = train_embedder(crops, split_samples(crops, 1), clean, steps=12, width=4, progress=False, on_check=note, checkpoint=sys.argv[1] if sys.argv[1:] else None)
+state = b"".join(v.contiguous().numpy().tobytes() for v in [*trained.net.state_dict().values(), *trained.head.state_dict().values()])
+print(json.dumps({"digest": hashlib.sha256(state).hexdigest(), "score": trained.score, "steps": trained.steps, "checks": checks, "rank": os.environ.get("RANK")}))
+"""
+
+
+def toy(tmp_path, *command, **more):
+    (tmp_path / "toy.py").write_text(TOY.replace("sys.argv[1] if sys.argv[1:]", "__import__('pathlib').Path(sys.argv[1]) if sys.argv[1:]"), encoding="utf-8")
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | more
+    done = subprocess.run([sys.executable, *command, str(tmp_path / "toy.py"), *([str(tmp_path / "toy.pt")] if more else [])], capture_output=True, text=True, env=env, cwd=tmp_path)
+    return done, [json.loads(line[line.index("{"):]) for line in done.stdout.splitlines() if "{" in line]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot kill itself so on Windows")
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
+    done, _ = toy(tmp_path, DIES_AT="3")
+    assert done.returncode == -9 and (tmp_path / "toy.pt").is_file(), done.stderr
+    _, [again] = toy(tmp_path, DIES_AT="0")
+    _, [whole] = toy(tmp_path)
+    assert again["digest"] == whole["digest"] and len(again["checks"]) < len(whole["checks"]), "to the bit, and not from the start"
+    assert not (tmp_path / "toy.pt").exists()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no processes that learn together")
+def test_two_processes_learn_one_network(tmp_path):
+    done, said = toy(tmp_path, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(one["rank"] for one in said) == ["0", "1"] and len({one["digest"] for one in said}) == 1
+    assert {one["steps"] for one in said} == {12} and len({tuple(one["checks"]) for one in said}) == 1
+    _, [alone] = toy(tmp_path)
+    assert alone["digest"] != said[0]["digest"], "the second has added what it learnt"
+
+
+def test_a_checkpoint_of_another_network_or_a_torn_one_is_passed_over(tmp_path):
+    def learn(width, checkpoint=tmp_path / "c.pt", **more): return embedding.train_embedder(SAMPLES, SPLIT, CLEAN, steps=4, width=width, progress=False, checkpoint=checkpoint, **more)
+    def die(progress, score):
+        if progress >= 0.8: raise OSError("no power")
+    with pytest.raises(OSError, match="no power"): learn(4, on_check=die)
+    assert (tmp_path / "c.pt").is_file()
+    assert learn(6).score == learn(6, None).score
+    (tmp_path / "c.pt").write_bytes(b"torn")
+    assert learn(4).score == learn(4, None).score
+
+
+def test_fp32_says_what_torch_says_and_replaces_an_int8_that_disagrees(embedder, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "MIN_AGREEMENT", 1.01)
+    meta = gallery.publish_embedder(embedder, SAMPLES, SPLIT, CLEAN, tmp_path)
+    assert meta["precision"] == "fp32"
+    pictures = SAMPLES.pictures[:40]
+    theirs, ours = IconModel.load(tmp_path).embed(pictures), embedding.embed_pictures(embedder.net, art.as_tensor(pictures)).numpy()
+    assert np.abs(theirs - ours).max() < 1e-3
 
 
 # ---- the classifier of older clients
 
 def test_hard_negatives_are_capped_and_forgiven():
-    chances = icons.HardNegatives(2)
+    chances = classifier.HardNegatives(2)
     wrong, right = torch.tensor([[9.0, 0.0]]), torch.tensor([1])
     for _ in range(9): chances.record(torch.tensor([0]), wrong, right)
     assert chances.weights.tolist() == [3.0, 1.0]
@@ -227,41 +288,66 @@ def test_hard_negatives_are_capped_and_forgiven():
 
 def test_a_class_weight_does_not_bend_the_focal_term():
     logits, target = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1])
-    same = icons.focal_loss(logits, target, torch.tensor([5.0, 5.0]))
-    assert same == pytest.approx(icons.focal_loss(logits, target, torch.ones(2)).item(), rel=1e-6)
-    assert icons.class_weights(torch.tensor([0, 0, 0, 1]), 3).tolist() == pytest.approx([0.5, 1.5, 0.0])
+    same = classifier.focal_loss(logits, target, torch.tensor([5.0, 5.0]))
+    assert same == pytest.approx(classifier.focal_loss(logits, target, torch.ones(2)).item(), rel=1e-6)
+    assert classifier.class_weights(torch.tensor([0, 0, 0, 1]), 3).tolist() == pytest.approx([0.5, 1.5, 0.0])
 
 
 def test_plans_fit_their_time():
     for seconds in (5, 30, 300, 1600):
-        plan = icons.plan_epochs(seconds, 0.004, 2000, 400, 100)
-        cost = (plan.epochs * (plan.draws + 400 / 3) + plan.finish * icons.COST_AT_224 + 100 * icons.COST_AT_224 / 3) * 0.004
+        plan = classifier.plan_epochs(seconds, 0.004, 2000, 400, 100)
+        cost = (plan.epochs * (plan.draws + 400 / 3) + plan.finish * classifier.COST_AT_224 + 100 * classifier.COST_AT_224 / 3) * 0.004
         assert plan.epochs >= 1 and cost <= max(seconds * 1.01, 3), (plan, cost)
 
 
 def test_the_classifier_is_what_older_clients_load(tmp_path):
     from torchvision.models import efficientnet_b0
-    trained = icons.train_classifier(SAMPLES, SPLIT, CLEAN, plan=icons.Plan(1, 64, 16), progress=False)
-    icons.publish_classifier(trained, tmp_path)
+    trained = classifier.train_classifier(SAMPLES, SPLIT, CLEAN, plan=classifier.Plan(1, 64, 16), progress=False)
+    classifier.publish_classifier(trained, tmp_path)
     labels = json.loads((tmp_path / "label_map.json").read_text(encoding="utf-8"))
     assert [labels[str(i)] for i in range(len(labels))] == sorted(NAMES)
     assert json.loads((tmp_path / "icon_classifier_meta.json").read_text(encoding="utf-8")) == {"n_classes": 12, "input_size": 224}
     net = efficientnet_b0(weights=None)
     net.classifier[1] = torch.nn.Linear(1280, 12)
     net.load_state_dict(torch.load(tmp_path / "icon_classifier.pt", weights_only=True), strict=True)
-    previous = icons.load_classifier(tmp_path)
+    previous = classifier.load_classifier(tmp_path)
     fewer = SAMPLES.take(np.array([i for i, name in enumerate(SAMPLES.names) if name != NAMES[0]]))
-    fresh = icons.new_classifier(11)
-    assert icons.carry_classifier(previous, fresh, NAMES[1:]) == 11
+    fresh = classifier.new_classifier(11)
+    assert classifier.carry_classifier(previous, fresh, NAMES[1:]) == 11
     assert torch.equal(fresh.classifier[1].weight[0], previous[0]["classifier.1.weight"][1])
-    assert icons.load_classifier(tmp_path / "nowhere") is None and len(fewer) < len(SAMPLES)
+    assert classifier.load_classifier(tmp_path / "nowhere") is None and len(fewer) < len(SAMPLES)
     (tmp_path / "icon_classifier.pt").write_bytes(b"PK")
-    with pytest.raises(ModelError, match="no state dict"): icons.load_classifier(tmp_path)
+    with pytest.raises(ModelError, match="no state dict"): classifier.load_classifier(tmp_path)
+
+
+def test_older_clients_get_probabilities_that_mean_something():
+    "A focal loss leaves a network too shy for a client that believes 0.7; the temperature is inside its last layer, and changes no answer."
+    rng = np.random.default_rng(0)
+    truth = torch.from_numpy(rng.integers(0, 5, 400))
+    shy = torch.from_numpy(rng.normal(0, 0.2, (400, 5))).float()
+    shy[torch.arange(400), truth] += 0.8
+    temperature = gallery.fit_temperature(shy, truth)
+    def promise(logits):
+        score, said = logits.softmax(1).max(1)
+        return (score > 0.7).float().mean().item(), gallery.reliability(score.numpy(), (said == truth).numpy())[1]
+    (before, off), (after, less) = promise(shy), promise(shy / temperature)
+    assert before < 0.1 and after > 0.8 and less < 0.05 < off, (before, after, off, less)
+    assert gallery.fit_temperature(shy[:19], truth[:19]) == 1.0
+    lesson, _, _ = classifier.prepare_classifier(SAMPLES, SPLIT, CLEAN, 0, 0.0, None)
+    logits = lesson.said(lesson.held)
+    temperature = classifier._calibrate(lesson, logits)
+    assert torch.allclose(lesson.said(lesson.held) * temperature, logits, atol=1e-4)
+
+
+def test_weights_that_cannot_be_had_are_no_crash(monkeypatch):
+    import timm
+    monkeypatch.setattr(timm, "create_model", lambda *a, **o: (_ for _ in ()).throw(OSError("no route to host")))
+    assert classifier.pretrained_backbone() is None
 
 
 def test_one_name_cannot_be_classified():
     one = SAMPLES.take(np.array([i for i, name in enumerate(SAMPLES.names) if name == NAMES[0]]))
-    with pytest.raises(TrainingError, match="at least two"): icons.train_classifier(one, icons.split_samples(one), plan=icons.Plan(1, 8, 0), progress=False)
+    with pytest.raises(TrainingError, match="at least two"): classifier.train_classifier(one, samples.split_samples(one), plan=classifier.Plan(1, 8, 0), progress=False)
 
 
 # ---- screens
@@ -405,13 +491,13 @@ def test_too_few_screens_are_a_warning_and_icons_still_go_out(world):
 
 
 def test_ctrl_c_in_the_job_keeps_a_publishable_set(world, monkeypatch):
-    real, checks = icons.Best.offer, []
+    real, checks = loop.Best.offer, []
     def press(self, score):
         kept = real(self, score)
         checks.append(score)
         if len(checks) == 1: raise KeyboardInterrupt
         return kept
-    monkeypatch.setattr(icons.Best, "offer", press)
+    monkeypatch.setattr(loop.Best, "offer", press)
     report = run(world, steps=6)
     assert report.interrupted and report.run["interrupted"] and report.run["embedder"]["interrupted"]
     assert len(IconModel.load(world[2] / "out").gallery) == 14 and (world[2] / "out" / "icon_classifier.pt").exists()

@@ -28,11 +28,21 @@ Modules:
 - `warp.desk.review`: The few crops on which votes are not enough, one at a time, beside pictures of what they may be; what a maintainer decides becomes a line of the ledger.
 - `warp.desk.screens`: A wall of screenshots and one key for each: what is this a picture of?
 - `warp.desk.sheet`: One screenshot after the other, kept at every stroke: whoever is interrupted goes on where the hand was.
+- `warp.detect.canvas`: A picture that remembers, pixel by pixel, which thing is on top, and so how much of each can be seen.
+- `warp.detect.cvat`: What people have drawn, in CVAT or in JupyterLab, becomes a set, and the number that goes in is the number that comes out.
+- `warp.detect.job`: From a game's files and people's labels to a measured detector, and a page on which one sees what happened at every step.
 - `warp.detect.labels`: Pictures with boxes, as one folder that every step reads and writes, and as the two formats that the rest of the world speaks.
 - `warp.detect.measure`: How many of the things on real pictures it finds, how many it makes up, and how sure we may be of either.
+- `warp.detect.merge`: Many sets become one training set, and nothing of what it is judged on is in it.
+- `warp.detect.panels`: Draws the windows of a build as no player has ever arranged them, so that a detector learns what a place is and not where it stands.
 - `warp.detect.profile`: One file says all that the detector line knows about a game: its classes, its scenes, and where its pictures come from.
+- `warp.detect.scenes`: Puts cut-out things on clean ground as the game would, and writes down where every one of them is and how much of it can be seen.
+- `warp.detect.select`: An hour of drawing boxes goes where the detector is weakest, and begins with its own proposals.
 - `warp.detect.sld`: Reads the animation files of Age of Empires II: every frame, every layer, and what a frame leaves to the one before it.
 - `warp.detect.sprites`: Cut-out pictures of every class, and the ground they stand on, from the game's own files.
+- `warp.detect.train`: A small network of our own that learns to find things in minutes on a processor, and leaves a file that needs no torch.
+- `warp.detect.verbs`: A verb for every step of the detector line; each reads folders, writes folders, and says where.
+- `warp.detect.yolo`: The large pretrained detector for whoever accepts its licence, and a parcel that trains it on a machine rented by the hour.
 - `warp.errors`: Every error that warp raises on purpose, in one tree.
 - `warp.hfhub`: Everything that a folder hub does, on huggingface.co, and never without an end.
 - `warp.host`: Finds the SETS app's configuration folder on Windows, macOS and Linux, and never writes a byte there.
@@ -58,6 +68,7 @@ Modules:
 - `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.grid`: From boxes that a detector found, one by one and a little askew, to straight rows of places; and from what lies in them, which slot each row is.
 - `warp.read.hostfile`: What was read, written down so that SETS opens it with *File -> Load*, key by key as its loader expects.
 - `warp.read.labels`: What the game writes beside its slots, in the languages it speaks, and which slot a bruised line of it means.
 - `warp.read.places`: What was read in each place of a screenshot, in the order of its panel, and drawn so that a person can check it.
@@ -76,9 +87,13 @@ Modules:
 - `warp.throttle`: Many people at once, and a hub that likes few visits: how much each may send in a day, and how the things of many go there together.
 - `warp.train.art`: Makes a thousand plausible screenshot crops a second out of the clean icons that the host application already holds.
 - `warp.train.canary`: Crops that no model may ever learn from, so that two models can be asked about the same pictures.
-- `warp.train.icons`: From crops, votes and clean icons to the embedder that our clients run and the classifier that older ones expect, inside a budget of seconds.
+- `warp.train.classifier`: An EfficientNet-B0 under torchvision's own key names, trained as its first trainers meant it to be.
+- `warp.train.embedder`: From crops and clean icons, the small network that puts pictures of one item close together.
+- `warp.train.gallery`: From a trained embedder to the files that a client loads: one point per name, a score that keeps its promise, a network in eight bits.
 - `warp.train.job`: One call from what players have said to a folder that can be published, or a sentence why there is nothing to do.
+- `warp.train.loop`: Steps until the time is up, a judgement now and then, and the best state at the end, whatever happens in between.
 - `warp.train.report`: Before a training and after it, the same question: what is in these pictures, and whom would you believe?
+- `warp.train.samples`: Crops with their names in one array, and the part of them that is held back to judge by.
 - `warp.train.screens`: From some dozens of thumbnails, the networks that tell the seven kinds of screens apart."""
 
 from importlib import import_module

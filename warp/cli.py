@@ -7,7 +7,7 @@ it. Nothing is decided here. Errors that warp raises on purpose become one line 
 
 # %% auto #0
 __all__ = ['CLASHING', 'demo', 'lab', 'add', 'import_', 'export', 'sync', 'votes', 'merge', 'train', 'publish', 'update', 'read',
-           'serve', 'minutes', 'clashes', 'main']
+           'detect', 'serve', 'minutes', 'clashes', 'main']
 
 # %% ../nbs/95_cli.ipynb #7b43071a
 import argparse
@@ -175,6 +175,11 @@ def read(args: argparse.Namespace) -> None:
         if not seen.reason: build.write_picture(shot, path)
     print(json.dumps(build.to_record(), ensure_ascii=False) if args.json else build.to_csv() if args.csv else build)
 
+def detect(args: argparse.Namespace) -> None:
+    "The detector line, from a game's files and people's labels to measured boxes: 'warp detect --help' lists its own verbs."
+    from warp.detect.verbs import run
+    run(args.rest)
+
 def serve(args: argparse.Namespace) -> None:
     "Serve /health and /model/version from the hub."
     try:
@@ -266,6 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--ship", metavar="TYPE", help="the ship, where it is not read from the screenshot: 'Fleet Kholhr Temporal Warbird [T6-X2]'; SETS drops the space section of a file that names none")
     p.add_argument("--csv", action="store_true", help="print one line a slot, for a spreadsheet")
     p.add_argument("--json", action="store_true", help="print everything that is known, scores and second thoughts too, for a program")
+    _verb(verbs, detect, "warp detect scenes --out scenes", places=False)
     p = _verb(verbs, serve, "warp serve --hub /srv/hub --port 8000")
     p.add_argument("--port", type=int, default=8000)
     p.add_argument("--host-address", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
@@ -286,7 +292,10 @@ def main(
     words: list[str] | None = None,  # instead of sys.argv
 ) -> int:  # exit status
     "The command `warp`."
-    args = _parser().parse_args(words)
+    words = sys.argv[1:] if words is None else words
+    own = 1 if words[:1] == ["detect"] else len(words)  # the rest are words of a parser that is heavier to import
+    args = _parser().parse_args(words[:own])
+    args.rest = words[own:]
     for name in clashes(): print(f"warp: {name} is installed too and has a package of the same name: keep them in separate environments", file=sys.stderr)
     try:
         args.act(args)

@@ -38,7 +38,7 @@ from .knowledge.ledger import read_ledger
 from .knowledge.merge import merge_contributions as merge_knowledge
 from .knowledge.vocabulary import Vocabulary
 from .records import SCREEN_TYPES, SLOTS, utc_now
-from .release.served import AnswerCache, read_knowledge, read_version
+from .release.served import AnswerCache, Express, read_knowledge, read_version
 from .status import read_status
 from .throttle import BodyLimit, Committer, Quota, Standing, client_address
 
@@ -485,9 +485,10 @@ def create_app(
     "The server as an ASGI application, ready for uvicorn."
     app = FastAPI(title="warp", description="Which models are current, and where labels go, for every app of the community.", lifespan=_alive,
                   redirect_slashes=False)  # a redirect is built from the query, which need not be text: that was a 500
-    app.state.backend = Backend(hub, settings, dispatch)
+    backend = app.state.backend = Backend(hub, settings, dispatch)
     app.add_middleware(BodyLimit, refuse=lambda status, detail: problem(status, detail, {"Connection": "close"}))
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["ETag", "Retry-After"])
+    app.add_middleware(Express, caches={"/model/version": backend.versions, "/knowledge": backend.knowledge}, keep=KEEP)  # the last one added stands in front
     for kind, handler in _HANDLERS: app.add_exception_handler(kind, handler)
     app.router.routes.extend(router.routes)  # include_router would keep them as a tree, and every request would climb it: a fifth of the time of an answer
     return app

@@ -84,14 +84,14 @@ class Tally:
     true_kind: np.ndarray  # (true,)
     true_case: np.ndarray
     true_side: np.ndarray
-    true_score: np.ndarray  # (true,) of the box that found it, 0: none did
+    true_score: np.ndarray  # (true,) of the box that found it, -1: none did
 
 def tally(cases: Sequence[Case], iou: float = IOU) -> Tally:
     "Matches every case."
     found, true = [np.empty((0, 5))], [np.empty((0, 4))]
     for i, case in enumerate(cases):
         taken = assign(case, iou)
-        kept, best = taken != CROWD, np.zeros(len(case.truth))
+        kept, best = taken != CROWD, np.full(len(case.truth), -1.0)
         best[taken[taken >= 0]] = case.found[taken >= 0, 4]
         found.append(np.column_stack([case.found[:, 4:], taken >= 0, np.full(len(taken), i), _side(case.found, case.scale)])[kept])
         true.append(np.column_stack([case.truth[:, 4], np.full(len(best), i), _side(case.truth, case.scale), best]))
@@ -131,7 +131,7 @@ def figures(t: Tally, least: np.ndarray, of_found: np.ndarray | None = None, of_
     "From a tally, with the threshold of every class; of some boxes only, where masks are given."
     believed = (t.score >= least[t.kind]) & (True if of_found is None else of_found)
     true = np.ones(len(t.true_kind), bool) if of_true is None else of_true
-    hit = int(((t.true_score >= least[t.true_kind]) & (t.true_score > 0) & true).sum())
+    hit = int(((t.true_score >= least[t.true_kind]) & true).sum())
     return Figures(hit, int((believed & ~t.right).sum()), int(true.sum()) - hit)
 
 def average_precision(score: np.ndarray, right: np.ndarray, support: int) -> float | None:

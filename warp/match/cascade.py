@@ -9,26 +9,29 @@ than guess, never names an empty slot, and looks at every call whether a newer m
 # %% auto #0
 __all__ = ['Stage', 'Stages', 'STAGES', 'FUSION', 'TEMPLATE', 'ACCEPT', 'NEUTRAL', 'STRENGTH', 'SURE', 'SAME', 'UNASKED', 'LEAST',
            'ALONE', 'MARGIN', 'PROVEN', 'POLICIES', 'seeds', 'shifted', 'best_evidence', 'Policy', 'load_stages',
-           'Cascade']
+           'with_new_icons', 'Cascade']
 
 # %% ../../nbs/34_match.cascade.ipynb #15f3aa9b
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from math import exp
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote_plus
 
 import numpy as np
 
-from ..config import Config, current_set
+from ..config import Config, current_set, write_atomic
 from ..data.crops import SIDE
 from ..errors import InputError, WarpError
 from .hashes import HashStage, is_flat
-from .model import IconModel
+from .model import IconModel, file_sha256
 from .session import SessionStage
-from .templates import Allowed, TemplateIndex, TemplateStage, picture_likeness, posed_likeness
+from .templates import Allowed, TemplateIndex, TemplateStage, files_stamp, picture_likeness, posed_likeness, read_icons
 from ..records import VIRTUAL_NAMES, Match
 
 # %% ../../nbs/34_match.cascade.ipynb #05abdd7b
@@ -139,8 +142,33 @@ def load_stages(config: Config, template_options: dict) -> dict[str, Stage]:
     pictures = partial(picture_likeness, stages["templates"].index) if stages else None
     hashes = HashStage.from_file(_knowledge(config), pictures)
     if len(hashes): stages["hashes"] = hashes
-    if folder := current_set(config.models): stages["model"] = IconModel.load(folder)
+    if folder := current_set(config.models): stages["model"] = with_new_icons(IconModel.load(folder), folder, config)
     return stages
+
+def with_new_icons(
+    model: IconModel,
+    folder: Path,  # where it was loaded from
+    config: Config,
+) -> IconModel:
+    "The model with a point for every item that the host has a picture of and the gallery lacks. The points are kept until the network or the pictures change."
+    known = set(model.gallery.items.tolist())
+    files = [file for file in sorted(config.images.glob("*.png")) if unquote_plus(file.stem) not in known] if config.images else []
+    if not files: return model
+    cache, stamp = config.home / "cache" / "new_icons.npz", f"{file_sha256(folder / 'icon_embedder.onnx')} {files_stamp(files)}"
+    kept = _kept_points(cache, stamp)
+    if kept is None:
+        names, icons, _ = read_icons(files)
+        usable = np.flatnonzero(~is_flat(icons))
+        kept = [names[i] for i in usable], model.icon_points(icons[usable])
+        packed = BytesIO()
+        np.savez(packed, stamp=stamp, names=np.array(kept[0], str), points=kept[1].astype(np.float16))
+        write_atomic(cache, packed.getvalue())
+    return model.with_points(*kept)
+
+def _kept_points(cache: Path, stamp: str) -> tuple[list[str], np.ndarray] | None:
+    try:
+        with np.load(cache) as kept: return (kept["names"].tolist(), kept["points"].astype(np.float32)) if str(kept["stamp"]) == stamp else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile): return None
 
 def _knowledge(config: Config) -> Path: return config.knowledge / "knowledge_cache.json"
 

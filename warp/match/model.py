@@ -62,12 +62,21 @@ class Gallery:
         points = np.asarray(self.centroids, np.float32)[order]
         self.centroids = points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-6)
         self.items, self._starts = np.unique(self.names, return_index=True)  # every name once, and where its points begin
+        self._masks: dict[frozenset[str], np.ndarray] = {}
 
     def __len__(self) -> int: return len(self.items)
 
     def cosines(self, vectors: np.ndarray) -> np.ndarray:  # (vectors, items)
         "How close each vector is to the nearest point of each item."
         return np.maximum.reduceat(np.asarray(vectors, np.float32) @ self.centroids.T, self._starts, axis=1)
+
+    def candidates(self, names: frozenset[str] | None) -> np.ndarray:  # bool (items,)
+        "Which items may answer where these names are allowed; the virtual ones always may. Kept, for a screenshot asks the same few slots again and again."
+        if names is None: return np.ones(len(self), bool)
+        if names not in self._masks:
+            if len(self._masks) > 256: self._masks.clear()
+            self._masks[names] = np.isin(self.items, list(names | frozenset(VIRTUAL_NAMES)))
+        return self._masks[names]
 
 # %% ../../nbs/32_match.model.ipynb #5a385828
 def save_gallery(gallery: Gallery, path: Path) -> None:
@@ -117,14 +126,9 @@ def name_vectors(
 ) -> list[Match]:
     "The nearest allowed item of each vector, with a score and up to five alternatives."
     if not len(vectors): return []
-    masks = {names: _mask(gallery, names) for names in set(allowed)}
-    scores = scores_of(gallery.cosines(vectors), np.stack([masks[names] for names in allowed]), calibration)
+    scores = scores_of(gallery.cosines(vectors), np.stack([gallery.candidates(names) for names in allowed]), calibration)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
     return [_answer([(str(gallery.items[j]), round(float(row[j]), 4)) for j in order if row[j] > 0], calibration) for row, order in zip(scores, best)]
-
-def _mask(gallery: Gallery, names: frozenset[str] | None) -> np.ndarray:
-    if names is None: return np.ones(len(gallery), bool)
-    return np.fromiter((item in names or item in VIRTUAL_NAMES for item in gallery.items), bool, len(gallery))
 
 def _answer(ranked: list[tuple[str, float]], calibration: Calibration) -> Match:
     if not ranked: return Match(None, 0.0, "model")
@@ -167,6 +171,27 @@ class IconModel:
         if crops.dtype != np.uint8 or crops.shape[1:] != (SIDE, SIDE, 3):
             raise ModelError(f"{crops.dtype} {crops.shape} cannot be embedded: expected uint8 (n, {SIDE}, {SIDE}, 3) from `crops_array`")
         return np.concatenate([self.session.run(None, {self._input: crops[i:i + 256]})[0] for i in range(0, len(crops), 256)])
+
+    def with_points(
+        self,
+        names: list[str],
+        points: np.ndarray,  # (names, dimension), from `icon_points`
+    ) -> "IconModel":
+        "The same network with more items in its gallery; a name that is there already keeps its own point."
+        known = set(self.gallery.items.tolist()) | set(VIRTUAL_NAMES)
+        new, old = [i for i, name in enumerate(names) if name not in known], self.gallery
+        if not new: return self
+        parts = (old.names, np.array(names)[new]), (old.centroids, points[new]), (old.kind, np.full(len(new), "reference"))
+        return IconModel(self.session, Gallery(*map(np.concatenate, parts)), self.calibration, self.meta)
+
+    def icon_points(
+        self,
+        icons: np.ndarray,  # uint8 (n, SIDE, SIDE, 3): clean pictures as crops
+    ) -> np.ndarray:  # float32 (n, dimension)
+        "Where clean pictures lie: between the picture as it is and a little enlarged, for clients draw icons in frames of their own size."
+        if not len(icons): return self.embed(icons)
+        larger = [Image.fromarray(icon).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(2, 2, SIDE - 2, SIDE - 2)) for icon in icons]
+        return self.embed(icons) + self.embed(np.stack([np.asarray(icon) for icon in larger]))
 
     def __call__(self, crops: np.ndarray, allowed: list[frozenset[str] | None]) -> list[Match]:
         "A name for each crop among those its slot allows, or none."

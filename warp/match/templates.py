@@ -8,8 +8,8 @@ box drawn a few pixels off, an overlay, a dim screen; there `match.model`, which
 
 # %% auto #0
 __all__ = ['SHAPE_PX', 'HUES', 'SATURATIONS', 'BACKGROUND', 'VERSION', 'Allowed', 'MARGIN_PX', 'ZOOMS', 'SHORTLIST', 'shapes',
-           'colours', 'icon_crop', 'read_icons', 'TemplateIndex', 'combined', 'compare', 'compare_posed', 'best_names',
-           'posed_likeness', 'picture_likeness', 'TemplateStage']
+           'colours', 'icon_crop', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare', 'compare_posed',
+           'best_names', 'posed_likeness', 'picture_likeness', 'TemplateStage']
 
 # %% ../../nbs/31_match.templates.ipynb #1ed6a927
 import zipfile
@@ -135,7 +135,7 @@ class TemplateIndex:
         "An index of a folder's pictures. Raises `InputError` for a folder without any."
         files = sorted(images.glob("*.png"))
         if not files: raise InputError(f"there are no icons in {images}: expected one PNG an item; start the SETS app once, or set WARP_HOST_DIR to its folder")
-        stamp = _stamp(files) if cache else ""
+        stamp = files_stamp(files) if cache else ""
         index = _read_cache(cache, stamp) if cache else None
         if index is None:
             index = cls.from_crops(*read_icons(files))
@@ -145,7 +145,7 @@ class TemplateIndex:
 # %% ../../nbs/31_match.templates.ipynb #4f16d8d7
 VERSION = "templates 1"  # of the kept numbers: change it together with `shapes`, `colours` or `icon_crop`
 
-def _stamp(files: list[Path]) -> str:
+def files_stamp(files: list[Path]) -> str:
     "Another one as soon as a picture comes, goes or is written anew."
     lines = [f"{file.name} {s.st_size} {s.st_mtime_ns}" for file in files for s in [file.stat()]]
     return sha256("\n".join([VERSION, *lines]).encode("utf-8")).hexdigest()

@@ -96,7 +96,7 @@ def _host_seats(places: list[ReadSlot], seats: list[Seat] | None = None) -> dict
     return {section: written[section] for section, rows in sections.items() if rows}
 
 def _space_seats(rows: list[list[ReadSlot]], seats: list[Seat] | None) -> dict:
-    if seats: entries = [(_abilities(row, seat.rank), _worn(row, seat)) for row, seat in zip(seated(rows, seats), seats)]
+    if seats is not None: entries = [(_abilities(row, seat.rank), _worn(row, seat)) for row, seat in zip(seated(rows, seats), seats)]
     else: entries = [(_abilities(row, len(row)), list(_seat_kind(row))) for row in rows[:SEATS["space"]]]
     spare = SEATS["space"] - len(entries)
     return {"boffs": [abilities for abilities, _ in entries] + [[None] * 4 for _ in range(spare)], "boff_specs": [kind for _, kind in entries] + [[None, None] for _ in range(spare)]}

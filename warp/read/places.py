@@ -48,12 +48,13 @@ class ReadSlot:
 def decide_rows(
     places: list[ReadSlot],  # of one screenshot; rows of different slots may lie on one another
 ) -> list[ReadSlot]:
-    "One slot for every row. A slot that wins two rows counts on in the second."
+    "One slot for every row, and no place over another: icons do not overlap. A slot that wins two rows counts on in the second."
     rows = defaultdict(list)
     for place in places: rows[place.slot, place.bbox.y].append(place)
     kept: list[list[ReadSlot]] = []
     for row in sorted(rows.values(), key=lambda row: -sum(p.match.score for p in row if p.name)):
-        if not any(p.bbox.iou(q.bbox) > 0.5 for other in kept for q in other for p in row): kept.append(row)
+        second = SLOTS[row[0].slot].most == 1 and any(other[0].slot == row[0].slot for other in kept)
+        if not second and not any(p.bbox.iou(q.bbox) > 0.15 for other in kept for q in other for p in row): kept.append(row)
     return [place for row in _counted_on(sorted(kept, key=lambda row: (row[0].bbox.y, row[0].bbox.x))) for place in row]
 
 def _counted_on(rows: list[list[ReadSlot]]) -> Iterable[list[ReadSlot]]:
@@ -62,6 +63,7 @@ def _counted_on(rows: list[list[ReadSlot]]) -> Iterable[list[ReadSlot]]:
         slot, group, start = row[0].slot, SLOTS[row[0].slot].group, 0
         places, count = taken[slot]
         if min(p.slot_index for p in row) < places: start = places
+        if SLOTS[slot].most == 1: start = -row[0].slot_index  # what there is once is the first
         yield [replace(p, slot_index=p.slot_index + start, row=count, line=lines[group]) for p in row]
         taken[slot] = start + max(p.slot_index for p in row) + 1, count + 1
         lines[group] += 1

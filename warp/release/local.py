@@ -28,7 +28,9 @@ from .manifest import OUR_CLIENTS, VERSION_FILE, client_files, read_release, sta
 from .update import _alone, _flatten, _prune, _settle, switch, try_models
 from ..train.art import load_references
 from ..train.canary import Canary, Sides, compare_embedders, hold_back
-from ..train.icons import Samples, Split, load_embedder, publish_embedder, train_embedder
+from ..train.embedder import load_embedder, train_embedder
+from ..train.gallery import publish_embedder
+from ..train.samples import Samples, Split
 
 # %% ../../nbs/75_release.local.ipynb #9c19c0b4
 @dataclass

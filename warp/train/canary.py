@@ -27,8 +27,8 @@ import numpy as np
 from ..config import read_json, write_atomic, write_json
 from ..errors import ModelError
 from ..match.model import IconModel
-from .icons import Samples, Split
 from .report import sheet
+from .samples import Samples, Split
 
 # %% ../../nbs/58_train.canary.ipynb #8816df1f
 SHARE, MOST_HELD, TOO_MANY = 0.2, 2000, 1 / 3  # of the crops; more than two thousand make no interval visibly narrower; of the crops again
@@ -164,7 +164,7 @@ def embedder_answers(folder: Path, pictures: np.ndarray, allowed: Sequence[froze
 def classifier_answers(folder: Path, pictures: np.ndarray, side: int = 224) -> list[str]:
     "What icon_classifier.pt makes of each crop in the hands of an older client. Raises `ModelError`; needs torch."
     from warp.train.art import as_tensor
-    from warp.train.icons import classify, load_classifier, new_classifier
+    from warp.train.classifier import classify, load_classifier, new_classifier
     found = load_classifier(Path(folder))
     if found is None: raise ModelError(f"{folder} holds no icon_classifier.pt with its label_map.json")
     state, labels = found

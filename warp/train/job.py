@@ -49,8 +49,11 @@ from ..match.model import screen_input
 from ..records import ICON_SLOTS, TEXT_SLOTS, utc_now
 from .art import load_references
 from .canary import Canary, canary_list, embedder_answers, hold_back, save_canary
-from .icons import Plan, Samples, Split, load_classifier, load_embedder, publish_classifier, publish_embedder, train_classifier, train_embedder, wilson
+from .classifier import Plan, load_classifier, publish_classifier, train_classifier
+from .embedder import load_embedder, train_embedder
+from .gallery import publish_embedder
 from .report import DataReport, Judged, describe, plot_curves, plot_data
+from .samples import Samples, Split, wilson
 from .screens import load_screens, publish_screens, train_screens
 
 # %% ../../nbs/59_train.job.ipynb #3c3a43d4

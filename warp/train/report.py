@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 from ..data.crops import SIDE, crop_phash
 from ..records import VIRTUAL_NAMES
-from .icons import Samples, Split, wilson
+from .samples import Samples, Split, wilson
 
 # %% ../../nbs/57_train.report.ipynb #3f812583
 def sheet(

@@ -9,28 +9,30 @@ named, every picture is seen in many variations, and if there is too little of e
 
 # %% auto #0
 __all__ = ['MIN_SCREENS', 'MIN_OF_A_TYPE', 'MIN_HELD', 'drop_thin', 'split_types', 'vary', 'ScreenNet', 'new_screen_net',
-           'load_screens', 'carry_screens', 'ScreenData', 'screen_data', 'screen_types_of', 'FittedScreens',
-           'fit_screens', 'screen_loss', 'ScreenModels', 'train_screens', 'publish_screens']
+           'load_screens', 'carry_screens', 'ScreenData', 'screen_data', 'screen_logits', 'ScreenLesson',
+           'FittedScreens', 'fit_screens', 'last_layer', 'ScreenModels', 'train_screens', 'publish_screens']
 
 # %% ../../nbs/56_train.screens.ipynb #9a609cff
 import io
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..config import read_json, write_atomic, write_json
 from ..errors import TrainingError
 from ..match.model import SCREEN_SIDE
 from .art import as_tensor, jitter, seeded
-from .icons import Best, Deadline, Served, adamw, dense_layers, export_onnx, faster_in_bf16, normalised, pooled, rate_at, wilson
+from .embedder import dense_layers, normalised, pooled
+from .gallery import Served, export_onnx, fit_temperature
+from .loop import Deadline, Lesson, faster_in_bf16, fit
+from .samples import wilson
 
 # %% ../../nbs/56_train.screens.ipynb #6ba94178
 MIN_SCREENS, MIN_OF_A_TYPE, MIN_HELD = 7, 5, 2
@@ -152,12 +154,36 @@ def screen_data(pictures: np.ndarray, types: list[str], seed: int = 0) -> Screen
     return ScreenData(labels, as_tensor(pictures[~out]), torch.from_numpy(rows[~out]), as_tensor(pictures[out]), torch.from_numpy(rows[out]), dropped)
 
 @torch.inference_mode()
-def screen_types_of(net: nn.Module, pictures: Tensor) -> Tensor:  # int64 (n,)
+def screen_logits(net: nn.Module, pictures: Tensor) -> Tensor:  # (n, classes)
     "What a network says about framed pictures, uint8 (n, 3, side, side)."
+    learning, device = net.training, next(net.parameters()).device
     net.eval()
-    said = torch.cat([net(normalised(part.float() / 255)).argmax(1) for part in pictures.split(32)])
-    net.train()
+    said = torch.cat([net(normalised(part.to(device).float() / 255)).cpu() for part in pictures.split(32)])
+    net.train(learning)
     return said
+
+class ScreenLesson(Lesson):
+    "A network and the thumbnails that it learns from, in an order that shows each before any comes again."
+
+    def __init__(self, net: nn.Module, data: ScreenData, generator: torch.Generator, what: str = "screens", size: int = 16):
+        super().__init__(generator)
+        self.net, self.data, self.what, self.size = net, data, what, size
+        self.order = torch.empty(0, dtype=torch.int64)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        "Normalised pictures, each in a variation of its own, and their classes."
+        while len(self.order) < self.size: self.order = torch.cat([self.order, torch.randperm(len(self.data.x), generator=self.generator)])
+        index, self.order = self.order[:self.size], self.order[self.size:]
+        return normalised(vary(self.data.x[index], self.generator)), self.data.y[index]
+
+    def forward(self, pictures: Tensor, rows: Tensor) -> Tensor:
+        "Weighted cross-entropy of a batch."
+        with self.half(): logits = self.net(pictures)
+        return F.cross_entropy(logits.float(), rows, self.data.weight.to(rows.device), label_smoothing=0.05)
+
+    def judge(self) -> float:
+        "Share of the held-back pictures named right."
+        return (screen_logits(self.net, self.data.held).argmax(1) == self.data.truth).float().mean().item()
 
 # %% ../../nbs/56_train.screens.ipynb #184d4f5d
 @dataclass
@@ -170,48 +196,26 @@ class FittedScreens:
     steps: int
     seconds: float
     interrupted: bool
+    temperature: float = 1.0  # that its last layer was divided by
+    curve: list[tuple[float, float, float]] = field(default_factory=list)  # progress, loss, score
 
 def fit_screens(
-    net: nn.Module, data: ScreenData, deadline: Deadline, rate: float,
-    seed: int = 0, size: int = 16, bf16: bool = False, name: str = "screens", progress: bool = True,
-    on_check: Callable[[float, float], None] | None = None,
+    lesson: ScreenLesson, deadline: Deadline, rate: float,
+    progress: bool = True, on_check: Callable[[float, float], None] | None = None,
 ) -> FittedScreens:
-    "Steps until the deadline, a validation now and then, the best state kept; Ctrl-C ends it with that."
-    g, optimiser, best, interrupted = seeded(seed + 5), adamw((net,), rate, 0.05), Best(net), False
-    order, checks = torch.empty(0, dtype=torch.int64), [0.4, 0.6, 0.75, 0.9]
-
-    def check() -> None:
-        score = (screen_types_of(net, data.held) == data.truth).float().mean().item()
-        best.offer(score)
-        if on_check: on_check(deadline.progress, score)
-    try:
-        with tqdm(total=100, desc=name, unit="%", disable=not progress, leave=False) as bar:
-            while not deadline.over:
-                if len(order) < size: order = torch.cat([order, *(torch.randperm(len(data.x), generator=g) for _ in range(1 + size // len(data.x)))])
-                index, order = order[:size], order[size:]
-                for group in optimiser.param_groups: group["lr"] = rate * rate_at(deadline.progress)
-                loss = screen_loss(net, normalised(vary(data.x[index], g)), data.y[index], data.weight, bf16)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                deadline.tick()
-                bar.update(int(100 * deadline.progress) - bar.n)
-                while checks and deadline.progress >= checks[0]:
-                    checks.pop(0)
-                    check()
-            if deadline.done: check()
-    except KeyboardInterrupt:
-        interrupted = True
-    best.restore(name)
-    said = screen_types_of(net, data.held)
+    "Steps until the deadline, the best state kept, its scores made to mean what they say."
+    fitted = fit(lesson, deadline, rate, checks=(0.4, 0.6, 0.75, 0.9), progress=progress, on_check=on_check)
+    net, data, logits = lesson.net, lesson.data, screen_logits(lesson.net, lesson.data.held)
+    temperature, said = fit_temperature(logits, data.truth), logits.argmax(1)
+    with torch.no_grad():
+        for p in last_layer(net).parameters(): p /= temperature
     right = int((said == data.truth).sum())
-    missed = _missed(data.truth, said, data.labels)
-    return FittedScreens(net, round(right / len(said), 4), right, missed, deadline.done, round(deadline.elapsed, 1), interrupted)
+    return FittedScreens(net, round(right / len(said), 4), right, _missed(data.truth, said, data.labels), fitted.steps, fitted.seconds, fitted.interrupted,
+                         temperature, fitted.curve)
 
-def screen_loss(net: nn.Module, x: Tensor, y: Tensor, weight: Tensor, bf16: bool) -> Tensor:
-    "Weighted cross-entropy of one batch."
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16): logits = net(x)
-    return F.cross_entropy(logits.float(), y, weight, label_smoothing=0.05)
+def last_layer(net: nn.Module) -> nn.Linear:
+    "The one that has a row per class."
+    return [layer for layer in net.modules() if isinstance(layer, nn.Linear)][-1]
 
 def _missed(truth: Tensor, said: Tensor, labels: list[str]) -> dict[str, str]:
     pairs = Counter((labels[t], labels[s]) for t, s in zip(truth.tolist(), said.tolist()) if t != s)
@@ -243,12 +247,12 @@ def train_screens(
     torch.manual_seed(seed)
     dense, mobile = ScreenNet(len(data.labels)).to(memory_format=torch.channels_last), new_screen_net(len(data.labels))
     warm = carry_screens(previous, mobile, data.labels)
-    batch = normalised(data.x[:16].float() / 255), data.y[:16], data.weight
-    bf16 = steps is None and faster_in_bf16(lambda half: screen_loss(dense, *batch, half).backward(), (dense,), steps=2)
-    first = fit_screens(dense, data, Deadline(0.75 * whole.left, steps, clock), 3e-3, seed, bf16=bf16, name="screens", progress=progress, on_check=on_check)
-    rest = Deadline(whole.left, 8 if first.interrupted else steps, clock)
-    second = fit_screens(mobile, data, rest, 1e-3 if warm else 3e-3, seed, name="screens for older clients", progress=progress)
-    return ScreenModels(data, first, second, warm)
+    first = ScreenLesson(dense, data, seeded(seed + 5))
+    if steps is None: first.bf16 = faster_in_bf16(first, steps=2)
+    for_us = fit_screens(first, Deadline(0.75 * whole.left, steps, clock), 3e-3, progress, on_check)
+    second, rest = ScreenLesson(mobile, data, seeded(seed + 5), "screens for older clients"), Deadline(whole.left, 8 if for_us.interrupted else steps, clock)
+    for_them = fit_screens(second, rest, 1e-3 if warm else 3e-3, progress)
+    return ScreenModels(data, for_us, for_them, warm)
 
 # %% ../../nbs/56_train.screens.ipynb #a821e296
 def publish_screens(models: ScreenModels, out: Path) -> dict:  # the record for run.json
@@ -264,4 +268,4 @@ def publish_screens(models: ScreenModels, out: Path) -> dict:  # the record for 
     return {"val_acc": served.score, "interval": wilson(served.right, held), "n_held": held, "n_samples": held + len(data.y),
             "served": "ScreenNet" if served is dense else "MobileNetV3-Small", "dense_val_acc": dense.score, "mobilenet_val_acc": mobile.score,
             "types": data.labels, "dropped": data.dropped, "missed": served.missed, "warm": models.warm,
-            "steps": [dense.steps, mobile.steps], "seconds": [dense.seconds, mobile.seconds], "interrupted": models.interrupted}
+            "temperature": served.temperature, "steps": [dense.steps, mobile.steps], "seconds": [dense.seconds, mobile.seconds], "interrupted": models.interrupted}
