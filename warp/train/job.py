@@ -49,7 +49,7 @@ from ..match.model import screen_input
 from ..records import ICON_SLOTS, TEXT_SLOTS, utc_now
 from .art import load_references
 from .canary import Canary, canary_list, embedder_answers, hold_back, save_canary
-from .classifier import Plan, load_classifier, publish_classifier, train_classifier
+from .classifier import Plan, load_classifier, pretrained_backbone, publish_classifier, train_classifier
 from .embedder import load_embedder, train_embedder
 from .gallery import publish_embedder
 from .report import DataReport, Judged, describe, plot_curves, plot_data
@@ -453,7 +453,8 @@ def _train_classifier(hour: Hour) -> dict:
         except ModelError as e: report.warn(f"classifier: starting from nothing, {e}")
         if report.interrupted and previous: return _keep_classifier(hour, words)
         plan = Plan(1, 64 * steps, 0) if steps else Plan(1, 640, 0) if report.interrupted else None
-        trained = train_classifier(hour.data.samples, hour.data.split, hour.references, hour.left, plan, hour.seed, previous=previous, judge_most=64 if steps else 600,
+        backbone = pretrained_backbone() if previous is None and not steps and hour.config.hub.startswith("hf://") else None  # a hub that is a folder promises that nothing leaves the machine
+        trained = train_classifier(hour.data.samples, hour.data.split, hour.references, hour.left, plan, hour.seed, previous=previous, backbone=backbone, judge_most=64 if steps else 600,
                                    progress=hour.progress, on_check=report.curve("classifier"))
         report.interrupted |= trained.interrupted
         publish_classifier(trained, hour.out)
