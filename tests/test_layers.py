@@ -79,7 +79,7 @@ def test_a_notebook_imports_only_lower_numbers(nb):
 def test_exported_imports_stand_alone_and_are_explicit(nb):
     for source in code_cells(nb):
         body = tree(source).body
-        guarded = [node for node in body if isinstance(node, (ast.Try, ast.If)) and all(isinstance(inner, (ast.Import, ast.ImportFrom)) for inner in node.body)]  # a missing extra, a name for annotations
+        guarded = [node for node in body if (isinstance(node, ast.Try) or isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING") and all(isinstance(inner, (ast.Import, ast.ImportFrom)) for inner in node.body)]  # a missing extra, a name for annotations
         imports = [node for node in [*body, *(inner for node in guarded for inner in node.body)] if isinstance(node, (ast.Import, ast.ImportFrom))]
         assert not any(alias.name == "*" for node in imports if isinstance(node, ast.ImportFrom) for alias in node.names), f"{nb.name} has a star import"
         assert not any(getattr(node, "level", 0) for node in imports), f"{nb.name} has a relative import: write `from warp.records import Box`"
