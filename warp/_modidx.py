@@ -2873,6 +2873,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'warp.train.embedder.EmbedderLesson': ('train.embedder.html#embedderlesson', 'warp/train/embedder.py'),
                                      'warp.train.embedder.EmbedderLesson.__init__': ( 'train.embedder.html#embedderlesson.__init__',
                                                                                       'warp/train/embedder.py'),
+                                     'warp.train.embedder.EmbedderLesson._examples': ( 'train.embedder.html#embedderlesson._examples',
+                                                                                       'warp/train/embedder.py'),
                                      'warp.train.embedder.EmbedderLesson.batch': ( 'train.embedder.html#embedderlesson.batch',
                                                                                    'warp/train/embedder.py'),
                                      'warp.train.embedder.EmbedderLesson.forward': ( 'train.embedder.html#embedderlesson.forward',

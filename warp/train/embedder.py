@@ -151,6 +151,16 @@ class EmbedderLesson(Lesson):
         self.nothing = torch.tensor([labels.index(name) for name in VIRTUAL_NAMES])
         self.icon_of = torch.full((len(labels),), -1)
         self.icon_of[self.reference_rows] = torch.arange(len(self.references))
+        self.shown, self.shown_rows = self._examples()
+
+    def _examples(self) -> tuple[Tensor, Tensor]:  # uint8 pictures, their rows
+        "Of every item that a held-back crop shows, two made pictures and up to four crops: what a gallery of these items is built from when it is judged."
+        parts = [(self.crops[:0], self.rows[:0])]
+        for row in self.held_rows.unique():
+            i, icon = (self.rows == row).nonzero()[:4, 0], self.icon_of[row].repeat(2)
+            parts.append((self.crops[i], self.rows[i]))
+            if icon[0] >= 0: parts.append((compose(self.references, icon, seeded(int(row))), self.reference_rows[icon]))
+        return torch.cat([x for x, _ in parts]), torch.cat([rows for _, rows in parts])
 
     def batch(self) -> tuple[Tensor, Tensor]:  # normalised pictures, rows of the head
         "Pairs of one item each, and some empty slots."
@@ -174,9 +184,10 @@ class EmbedderLesson(Lesson):
         return F.cross_entropy(self.head(embedded), rows, label_smoothing=0.1) + CONTRAST * contrast(unit_length(embedded), rows)
 
     def judge(self) -> float:
-        "Share of the held-back crops that the head names right; 0 if there are none."
+        "Share of the held-back crops that lie nearest to a point of their own item; 0 if there are none."
         if not len(self.held): return 0.0
-        with torch.inference_mode(): said = self.head(embed_pictures(self.net, self.held)).argmax(1).cpu()
+        points = torch.zeros(len(self.labels), self.net.dimension).index_add_(0, self.shown_rows, embed_pictures(self.net, self.shown).cpu())
+        said = (embed_pictures(self.net, self.held).cpu() @ unit_length(points).T).argmax(1)
         return (said == self.held_rows).float().mean().item()
 
 @torch.inference_mode()
@@ -218,7 +229,7 @@ class Embedder:
     net: IconNet
     head: CosineHead
     labels: list[str]
-    score: float  # share of held-back crops named right by the head, at the state that was kept
+    score: float  # share of held-back crops nearest to their own item, at the state that was kept
     steps: int
     pictures: int  # that it has learnt from, repeats included
     seconds: float
