@@ -55,6 +55,28 @@ def test_the_words_of_detect_reach_its_own_parser(capsys, tmp_path):
     assert "gone.onnx" in capsys.readouterr().err
 
 
+def test_yolo_without_its_package_says_what_to_install_and_trains_nothing(capsys, monkeypatch, tmp_path):
+    from warp.cli import main
+    monkeypatch.setitem(sys.modules, "ultralytics", None)  # as if it were not installed
+    for words in (["train", str(tmp_path), "--yolo", "--out", str(tmp_path / "m")], ["export", "--yolo", "--weights", str(tmp_path / "m.pt")], ["next", "--words", "yoloe", "--profile", "aoe2", str(tmp_path), "--out", str(tmp_path / "b")]):
+        assert main(["detect", *words]) == 1
+        assert "pip install 'sets-warp[ultralytics]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_next_wants_one_proposer_and_a_foreign_export_gets_a_contract(capsys, tmp_path):
+    from test_detector_inference import network
+
+    from warp.cli import main
+    for words in ([], ["--model", "a", "--words", "yoloe"], ["--words", "yoloe", "--tiles"]):
+        assert main(["detect", "next", *words, str(tmp_path), "--out", str(tmp_path / "b")]) == 1
+        assert "--words" in capsys.readouterr().err
+    file = network(tmp_path / "sto_detector_v3.onnx", "rows", size=(64, 64))
+    assert main(["detect", "export", "--weights", str(file), "--side", "64"]) == 0
+    assert "rows, 64x64, 2 classes" in capsys.readouterr().out
+    assert json.loads((tmp_path / "sto_detector_v3_contract.json").read_text(encoding="utf-8"))["class_count"] == 2
+
+
 def test_pieces_keep_boxes_where_they_are_and_mirror_only_when_told(tmp_path):  # pain 24
     from warp.detect.train import Pictures, Recipe, cut_pieces
     pixels = np.zeros((1, 120, 200, 3), np.uint8)
