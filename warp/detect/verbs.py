@@ -209,6 +209,11 @@ def _pictures(sources: list[Path]) -> list[Path]:
 def _folder(text: str) -> Path: return Path(text).expanduser().absolute()
 
 
+def _weights(text: str) -> Path:
+    "A file that is there, else a name that ultralytics knows, such as yolo26n.yaml."
+    return _folder(text) if _folder(text).exists() else Path(text)
+
+
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     return int(width), int(height)
@@ -266,7 +271,7 @@ def parser() -> argparse.ArgumentParser:
     _add(verbs, merge, "merge", "out oversample-real seed", sets={**_MANY, "required": True, "help": "a set; several, and the first wins"},
          val_share={"type": float, "default": 0.15}, test_share={"type": float, "default": 0.15})
     _add(verbs, train, "train", "merged! profile out minutes seed no-photometric yolo epochs side", out={"help": "the model's name: models/sto_detector_v2"},
-         start={"type": _folder, "help": "go on from this .pt"}, mirror={"action": "store_true", "help": "mirror pieces; never for windows"})
+         start={"type": _weights, "metavar": "FILE", "help": "go on from this .pt; with --yolo also a name that ultralytics knows (default there: yolo26n.pt)"}, mirror={"action": "store_true", "help": "mirror pieces; never for windows"})
     _add(verbs, export, "export", "profile yolo side", weights={"type": _folder, "required": True, "help": "a .pt, or an .onnx with [1, 300, 6] or [1, 4 + classes, n]"})
     _add(verbs, evaluate, "evaluate", "model! merged!", dry_run={"action": "store_true", "help": "write neither summary nor thresholds"})
     _add(verbs, thresholds, "thresholds", "", summary={"type": _folder, "required": True}, target={"type": _folder, "required": True}, write={"action": "store_true"})
