@@ -1,4 +1,4 @@
-"""The detector line in figures: `python bench/detector.py [--seconds 600] [--scenes 300] [--only scenes train f1 speed measure read] [--model FILE]`.
+"""The detector line in figures: `python bench/detector.py [--seconds 600] [--scenes 300] [--keep FOLDER] [--only scenes train f1 speed measure read] [--model FILE]`.
 
 Scenes are made, the `sto` detector is trained on them from nothing for so many seconds of one thread's processor time, and is then judged on made screenshots whose windows no scene has been
 arranged like: another generator drew them (warp.demo), which nothing that trains may import. Thresholds are chosen on one made world and reported on another. Told are: seconds for 500 scenes;
@@ -9,9 +9,11 @@ import argparse
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from warp.config import Config
@@ -31,13 +33,11 @@ TO_REACH = {"f1": 0.85, "ms": 300.0, "scenes_s": 120.0, "measure_ratio": 2.0, "n
 
 
 def labelled(world: World, player, kind: str) -> tuple[LabelledImage, Image.Image, list]:
-    "A made screenshot as a labelled picture: every place is a `slot`, every window a `panel`."
-    shot = world.shot(player, kind)
-    made = shot.render()
+    "A made screenshot as a labelled picture: every place, empty ones too, is a `slot`."
+    made = world.shot(player, kind).render()
     places = [t for t in made.truth if SLOTS[t.slot].kind == "icon"]
-    boxes = [LabelBox("slot", t.bbox) for t in places] + [LabelBox("panel", s[1:]) for s in shot.spots]
-    boxes = [b if b.class_name == "slot" else LabelBox("panel", type(places[0].bbox)(*b.box)) for b in boxes]
-    return LabelledImage(Path(f"{world.seed}_{player.number}_{kind}.png"), made.image.size, tuple(boxes), f"player {world.seed} {player.number}"), made.image, places
+    boxes = tuple(LabelBox("slot", t.bbox) for t in places)
+    return LabelledImage(Path(f"{world.seed}_{player.number}_{kind}.png"), made.image.size, boxes, f"player {world.seed} {player.number}"), made.image, places
 
 
 def screenshots(world: World, players: int, kinds: tuple[str, ...] = SCREEN_TYPES):
@@ -46,6 +46,7 @@ def screenshots(world: World, players: int, kinds: tuple[str, ...] = SCREEN_TYPE
 
 
 def train(folder: Path, scenes: Path, seconds: float) -> Path:
+    torch.set_num_threads(1)
     labels = read_set(scenes)
     started = time.process_time()
     trained = train_detector(labels.images, labels.classes, Recipe(seconds=seconds), progress=lambda done, loss: print(f"\r    {done:4.0%} loss {loss:.3f}", end="", flush=True))
@@ -55,14 +56,15 @@ def train(folder: Path, scenes: Path, seconds: float) -> Path:
     return folder / "sto_detector_v1.onnx"
 
 
-def f1(detector: Detector, players: int) -> bool:
+def f1(detector: Detector, players: int) -> tuple[bool, Detector]:
+    "Whether it is good enough, and the detector with the threshold that was chosen."
     classes, size = detector.contract.classes, detector.contract.size
     def cases(seed: int): return [case_of(img, detector(picture, min_score=0.01), classes, size) for img, picture, _ in screenshots(World.make(seed), players)]
     told = report(cases(8), classes, choose_thresholds(cases(11), classes))
     print(told._repr_markdown_())
     places = told.real.per_class["slot"]
     print(f"    chosen: {told.thresholds.of_class}; places alone: F1 {places.f1:.3f} (to reach: {TO_REACH['f1']})")
-    return places.f1 >= TO_REACH["f1"]
+    return places.f1 >= TO_REACH["f1"], Detector(detector.run, replace(detector.contract, confidence=told.thresholds.default, class_confidence=dict(told.thresholds.of_class)))
 
 
 def speed(model: Path) -> bool:
@@ -160,6 +162,7 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--players", type=int, default=4)
     parser.add_argument("--set", type=Path, help="scenes that are there already")
+    parser.add_argument("--keep", type=Path, help="where the trained detector is left, else nowhere")
     parser.add_argument("--model", type=Path, help="a detector that is there already")
     parser.add_argument("--only", nargs="+", default=["scenes", "train", "f1", "speed", "measure", "read"])
     args = parser.parse_args()
@@ -172,11 +175,12 @@ def main() -> int:
             seconds = (time.perf_counter() - started) * 500 / args.scenes
             print(f"{made}\n    {seconds:.0f} s for 500 at 1280x720 (to reach: {TO_REACH['scenes_s']:.0f})")
             kept["scenes"] = seconds <= TO_REACH["scenes_s"]
-        model = args.model or ("train" in args.only and train(folder, args.set or folder / "scenes", args.seconds))
-        if model and "f1" in args.only: kept["f1"] = f1(Detector.load(model), args.players)
+        model = args.model or ("train" in args.only and train(args.keep or folder, args.set or folder / "scenes", args.seconds))
+        detector = Detector.load(model) if model else None
+        if detector and "f1" in args.only: kept["f1"], detector = f1(detector, args.players)
         if model and "speed" in args.only: kept["speed"] = speed(model)
         if "measure" in args.only: kept["measure"] = measure()
-        if model and "read" in args.only: kept["read"] = read(Detector.load(model), folder, args.players)
+        if detector and "read" in args.only: kept["read"] = read(detector, folder, args.players)
     print("kept: " + ", ".join(f"{name} {'yes' if ok else 'NO'}" for name, ok in kept.items()))
     return 0 if all(kept.values()) else 1
 

@@ -225,10 +225,9 @@ def test_windows_and_their_places(tmp_path):
     "The sto profile without any picture of the game: places lie in windows, several processes draw what one draws."
     kit = make_kit(load_profile("sto"))
     summary = make_scenes(kit, tmp_path / "set", 14, seed=2, size=(960, 540), workers=2)
-    assert summary.labels.counts["slot"] > 150 and summary.labels.counts["panel"] >= 12
+    assert set(summary.labels.counts) == {"slot"} and summary.labels.counts["slot"] > 150
     for img in summary.labels.images:
-        windows = [b.box for b in img.boxes if b.class_name == "panel"]
-        for b in (b for b in img.boxes if b.class_name == "slot" and windows): assert any(w.x <= b.box.x and w.y <= b.box.y and w.right >= b.box.right and w.bottom >= b.box.bottom for w in windows)
+        for i, a in enumerate(img.boxes): assert not any(a.box.iou(b.box) for b in img.boxes[:i])
     assert rerender(summary.folder, summary.labels.images[5].file.name) == summary.labels.images[5].file.read_bytes()
     assert box_sizes(summary.labels, (960, 544))["slot"][0] > 8
 

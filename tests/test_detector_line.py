@@ -41,6 +41,42 @@ def test_places_without_a_map_are_found_by_the_detector_and_named_by_what_lies_i
     assert counts[0] >= 0.9 * counts[1], counts
 
 
+def test_warp_read_names_a_screen_without_a_map_by_a_trained_detector(taught, tmp_path, capsys):
+    "The whole way: a player's boxes, training, ONNX and contract in a release, published, fetched, `warp read`. The maps of the release are empty."
+    import shutil
+
+    from taught import world
+
+    from warp.cli import main
+    from warp.config import Config, write_json
+    from warp.detect.labels import LabelBox, LabelledImage
+    from warp.detect.train import Recipe, contract_of, export_onnx, train_detector
+    from warp.hub import open_hub
+    from warp.records import SLOTS, VIRTUAL_NAMES
+    from warp.release.publish import publish
+    from warp.release.update import update
+    player, boxed = world().newcomer, []
+    for kind in ("TRAITS", "SPACE_EQ"):  # of which the player has drawn all boxes
+        made = world().shot(player, kind).render()
+        (tmp_path / f"{kind}.shot").write_bytes(made.png_or_jpeg)
+        boxes = tuple(LabelBox("slot", t.bbox) for t in made.truth if SLOTS[t.slot].kind == "icon")
+        boxed.append(LabelledImage(tmp_path / f"{kind}.shot", made.image.size, boxes, "a player", "real"))
+    trained = train_detector(boxed, ("slot",), Recipe(piece=(224, 160), batch=4, steps=150, wide=8))
+    shutil.copytree(taught.home.parent / "release", tmp_path / "release")
+    write_json(tmp_path / "release" / "community_anchors.json", {"entries": []})
+    export_onnx(trained.net, tmp_path / "release" / "detector.onnx", contract_of(trained, "sto"))
+    machine = Config.load(tmp_path / "home", tmp_path / "hub", taught.host_dir)
+    publish(open_hub(machine.hub), machine, tmp_path / "release")
+    update(machine, open_hub(machine.hub), every_h=0, server="")
+    shot = world().shot(player, "GROUND_EQ").render()  # a window of which no box was drawn
+    (tmp_path / "shot.jpg").write_bytes(shot.png_or_jpeg)
+    assert main(["read", str(tmp_path / "shot.jpg"), "--json", "--home", str(machine.home), "--hub", machine.hub, "--host", str(taught.host_dir)]) == 0
+    build = json.loads(capsys.readouterr().out)
+    wanted = {(t.slot, t.slot_index): t.name for t in shot.truth if SLOTS[t.slot].kind == "icon" and t.name not in VIRTUAL_NAMES}
+    read = {(p["slot"], p["slot_index"]): p["name"] for p in build["slots"] if p["name"]}
+    assert sum(read.get(place) == name for place, name in wanted.items()) >= 0.8 * len(wanted), (read, wanted)
+
+
 def test_a_detector_travels_in_a_model_set_under_its_plain_name(tmp_path):
     from warp.match.detector import contract_file
     from warp.release.manifest import DETECTOR
@@ -86,8 +122,8 @@ def test_pieces_keep_boxes_where_they_are_and_mirror_only_when_told(tmp_path):  
     for mirror in (False, True):
         sides = set()
         for seed in range(12):
-            batch, (table,) = cut_pieces(pictures, np.array([0]), replace(recipe, mirror=mirror), np.random.default_rng(seed))
-            ys, xs = np.nonzero(batch[0, 0].numpy() > .5)
+            pieces, (table,) = cut_pieces(pictures, np.array([0]), replace(recipe, mirror=mirror), np.random.default_rng(seed))
+            ys, xs = np.nonzero(pieces[0, ..., 0] > 127)
             assert table[0].tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1, 0]
             sides.add(int(table[0, 0]))
         assert sides == ({10, 150} if mirror else {150})

@@ -110,8 +110,8 @@ def drawn_icon(number: int) -> Image.Image:  # RGBA, ICON
     img = Image.new("RGBA", (ICON[0] * k, ICON[1] * k))
     draw, hue, (w, h) = ImageDraw.Draw(img), rng.random(), img.size
     if rng.random() < 0.6:  # a tile; else the slot shines through
-        draw.rounded_rectangle((0, 0, w - 1, h - 1), radius=float(rng.choice([0, 10, 22])), fill=(*_colour(hue, 0.7, rng.uniform(0.2, 0.55)), 255))
-        draw.ellipse((w * 0.1, h * 0.15, w * 0.9, h * 0.8), fill=(*_colour(hue, 0.6, rng.uniform(0.3, 0.7)), 255))
+        draw.rounded_rectangle((0, 0, w - 1, h - 1), radius=float(rng.choice([0, 10, 22])), fill=(*_colour(hue, rng.uniform(0.2, 1), rng.uniform(0.15, 0.95)), 255))
+        if rng.random() < 0.6: draw.ellipse((w * 0.1, h * 0.15, w * 0.9, h * 0.8), fill=(*_colour(hue, rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.9)), 255))
     turns, cx, cy = int(rng.integers(1, 7)), w / 2, h * rng.uniform(0.42, 0.55)
     for _ in range(int(rng.integers(2, 6))):
         colour = (*_colour((hue + rng.choice([0, 0.08, 0.5])) % 1, rng.uniform(0, 0.8), rng.uniform(0.5, 1)), 255)
@@ -248,7 +248,7 @@ def draw_decoys(
     rng: np.random.Generator,
 ) -> int:  # how many things that are no places
     "A few of the things that a game shows around its windows."
-    chosen = [draw for draw in (_map, _chat, _tray, _tray, _signs) if rng.random() < 0.55]
+    chosen = [draw for draw in (_map, _chat, _tray, _tray, _tray, _hotbar, _signs, _portraits, _letter) if rng.random() < 0.5]
     return sum(draw(img, scale, next_icon, rng) for draw in chosen)
 
 def _at(img: Image.Image, w: float, h: float, rng: np.random.Generator) -> tuple[int, int]:
@@ -271,16 +271,58 @@ def _chat(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Ge
     return 1
 
 def _tray(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Generator) -> int:
-    "Buttons in rows, on nothing but the game itself."
-    columns, rows, side = int(rng.integers(4, 11)), int(rng.integers(1, 4)), rng.uniform(28, 44) * scale
-    step, tall = side * rng.uniform(1.04, 1.2), side * rng.uniform(1.0, 1.25)
-    x, y = _at(img, columns * step, rows * tall * 1.1, rng)
+    "Buttons in rows, on nothing but the game itself or on a bar of their own; in a tray of one player all are bordered alike."
+    columns, rows, side = int(rng.integers(4, 13)), int(rng.integers(1, 4)), rng.uniform(26, 46) * scale
+    step, tall = side * rng.uniform(1.02, 1.3), side * rng.uniform(0.95, 1.25)
+    (x, y), draw = _at(img, columns * step, rows * tall * 1.1, rng), ImageDraw.Draw(img)
+    if rng.random() < 0.3: draw.rectangle((x - 4, y - 4, x + columns * step, y + rows * tall * 1.1), fill=_colour(rng.random(), 0.3, rng.uniform(0.03, 0.15)))
+    field, line, border, round_ = _colour(rng.random(), 0.3, rng.uniform(0.04, 0.2)), _colour(rng.random(), rng.uniform(0, 0.7), rng.uniform(0.15, 0.7)), int(rng.integers(0, 4)), float(rng.choice([0, 0, 4, side / 2]))
     for i in range(columns * rows):
         at = round(x + i % columns * step), round(y + i // columns * tall * 1.1)
-        button = next_icon().resize((max(4, round(side)), max(4, round(tall))))
-        ImageDraw.Draw(img).rectangle((at[0] - 1, at[1] - 1, at[0] + button.width, at[1] + button.height), fill=(18, 24, 34), outline=(60, 72, 88))
-        img.paste(button, at, button)
+        frame = at[0] - border, at[1] - border, at[0] + round(side) - 1 + border, at[1] + round(tall) - 1 + border
+        draw.rounded_rectangle(frame, radius=round_, fill=field, outline=line, width=max(1, border // 2))
+        if rng.random() < 0.93: _button(img, at, (max(4, round(side)), max(4, round(tall))), next_icon(), rng)
     return columns * rows
+
+def _button(img: Image.Image, at: tuple[int, int], size: tuple[int, int], icon: Image.Image, rng: np.random.Generator) -> None:
+    "An icon to press, with its key or the time until it can be pressed again."
+    icon, draw = icon.resize(size), ImageDraw.Draw(img, "RGBA")
+    img.paste(icon, at, icon)
+    if rng.random() < 0.3: draw.text((at[0] + 2, at[1] + 1), str(rng.integers(1, 10)), font=_font(size[1] // 3), fill=(240, 240, 240), stroke_width=1, stroke_fill=(0, 0, 0))
+    if rng.random() < 0.1: draw.rectangle((*at, at[0] + size[0], at[1] + int(size[1] * rng.uniform(0.2, 1))), fill=(0, 0, 0, 140))
+
+def _hotbar(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Generator) -> int:
+    "Round or slanted buttons around a ship's shields: emblems on plain fields, without any icon of an item."
+    n, side, flat = int(rng.integers(4, 12)), rng.uniform(20, 52) * scale, rng.random() < 0.5
+    (x, y), draw, hue = _at(img, n * side * 1.15, side, rng), ImageDraw.Draw(img), rng.random()
+    for i in range(n):
+        left, k = x + i * side * 1.15, side * 0.25
+        draw.regular_polygon((left + side / 2, y + side / 2, side / 2), int(rng.choice([6, 8])) if flat else 30, fill=_colour(hue, 0.5, 0.25), outline=_colour(hue, 0.4, 0.7))
+        draw.regular_polygon((left + side / 2, y + side / 2, max(2, k)), int(rng.integers(3, 7)), fill=_colour(hue, 0.2, 0.9))
+    return n
+
+def _portraits(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Generator) -> int:
+    "Faces of a team in frames, with bars of health."
+    columns, rows, side = int(rng.integers(1, 4)), int(rng.integers(1, 6)), rng.uniform(30, 60) * scale
+    wide, tall = side * rng.uniform(1.1, 2.6), side * rng.uniform(1.2, 1.5)
+    (x, y), draw = _at(img, columns * wide, rows * tall, rng), ImageDraw.Draw(img)
+    for i in range(columns * rows):
+        left, top = x + i % columns * wide, y + i // columns * tall
+        draw.rectangle((left, top, left + side, top + side), fill=_colour(rng.random(), 0.3, 0.25), outline=(90, 110, 130))
+        draw.ellipse((left + side * 0.3, top + side * 0.15, left + side * 0.7, top + side * 0.6), fill=_colour(0.08, 0.4, rng.uniform(0.3, 0.8)))
+        draw.chord((left + side * 0.1, top + side * 0.6, left + side * 0.9, top + side * 1.4), 180, 360, fill=_colour(rng.random(), 0.6, 0.5))
+        draw.rectangle((left, top + side * 1.04, left + side * rng.uniform(0.3, 1), top + side * 1.12), fill=(60, 190, 80))
+    return columns * rows
+
+def _letter(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Generator) -> int:
+    "A window that has only text in it, and buttons to close it."
+    (w, h), style, px = rng.uniform((220, 140), (520, 420)) * scale, any_style(rng), max(7, round(13 * scale))
+    (x, y), draw = _at(img, w, h, rng), ImageDraw.Draw(img)
+    draw.rectangle((x, y, x + w, y + h), fill=style.bottom, outline=style.line)
+    draw.rectangle((x, y, x + w, y + style.title * scale), fill=style.top)
+    for line in np.arange(y + style.title * scale + 6, y + h - 5 * px, 1.5 * px): draw.text((x + 10, line), " ".join(rng.choice(_WORDS, max(1, int(w * rng.uniform(0.4, 0.9) / px / 4)))), font=_font(px), fill=style.text)
+    for left in (x + w * 0.15, x + w * 0.55): draw.rounded_rectangle((left, y + h - 2.6 * px, left + w * 0.3, y + h - 0.8 * px), radius=3, fill=style.top, outline=style.line)
+    return 1
 
 def _signs(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Generator) -> int:
     "Small square signs of what is in force just now."

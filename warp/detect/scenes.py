@@ -180,7 +180,7 @@ def _draw_panels(canvas: Canvas, kit: Kit, scene: SceneType, entry: dict, rng: n
     windows = [ARRANGEMENTS[str(rng.choice(effect["arrangements"]))](rng) for _ in range(int(rng.integers(effect["windows"][0], effect["windows"][1] + 1)))]
     scale = min(entry["zoom"] * screen[0] / kit.profile.reference_width, *(0.98 * screen[0] / w.width for w in windows), *(0.98 * screen[1] / w.height for w in windows))
     style, taken, unplaced = any_style(rng), np.empty((0, 5)), 0
-    place_class, window_class = (next(c.name for c in kit.profile.classes if c.kind == kind) for kind in ("place", "window"))
+    place_class, window_class = (next((c.name for c in kit.profile.classes if c.kind == kind), "") for kind in ("place", "window"))  # a class without a name gets no label
     for window in windows:
         size = round(window.width * scale), round(window.height * scale)
         at = _free_window(size, screen, taken, rng)
