@@ -10,7 +10,7 @@ from made_game import pose
 from warp.detect.cvat import LabelDesk
 from warp.detect.labels import LabelBox, LabelledImage, LabelSet, new_set, read_set, write_set
 from warp.detect.profile import load_profile
-from warp.errors import InputError
+from warp.errors import InputError, StoreError
 from warp.records import Box
 
 SHEEP, VILLAGER = Box(60, 50, 48, 36), Box(300, 120, 48, 64)
@@ -33,10 +33,31 @@ def batch(tmp_path) -> LabelSet:
 def drawn(x: int, y: int, width: int, height: int, label: str = "sheep") -> dict: return {"x": x, "y": y, "width": width, "height": height, "label": label}
 
 
+def press(desk: LabelDesk, button: str, page: int | None = None) -> None: desk.widget.asked = {"type": button, "page": page or desk.widget.page, "at": button}
+
+
+def test_what_comes_late_for_a_page_that_has_gone_is_left_out(batch, tmp_path):
+    desk = LabelDesk(batch, tmp_path / "draft.json")
+    desk.widget.bboxes = late = [*desk.widget.bboxes, drawn(300, 120, 48, 64, "villager") | {"page": desk.widget.page}]
+    press(desk, "submit")
+    press(desk, "submit", desk.widget.page - 1)  # a second click on a slow machine
+    desk.widget.bboxes = late  # the browser had held this back
+    assert [b["label"] for b in desk.widget.bboxes] == ["sheep"] and len(desk.waiting) == 2
+    press(desk, "submit")
+    assert [len(boxes) for boxes in desk.said.values()] == [2, 1]
+
+
+def test_a_page_that_cannot_be_kept_is_not_done(batch, tmp_path):
+    desk = LabelDesk(batch, tmp_path / "draft.json")
+    (tmp_path / "draft.json").mkdir()
+    with pytest.raises(StoreError, match="draft.json"): press(desk, "submit")
+    assert not desk.said and len(desk.waiting) == 3
+
+
 def test_a_click_is_no_box_and_what_hangs_over_is_cut(batch, tmp_path):
     desk = LabelDesk(batch, tmp_path / "draft.json")
     desk.widget.bboxes = [drawn(9, 9, 0, 0), drawn(-4, 340, 30, 40), drawn(700, 10, 20, 20)]
-    desk.widget.submit_callback()
+    press(desk, "submit")
     assert json.loads((tmp_path / "draft.json").read_text(encoding="utf-8")) == {"match1_0.png": [["sheep", 0, 340, 26, 20]]}
 
 
@@ -44,7 +65,7 @@ def test_back_takes_up_the_last_page_as_it_was_left(batch, tmp_path):
     desk = LabelDesk(batch, tmp_path / "draft.json")
     desk.back()  # nothing yet
     desk.widget.bboxes = [drawn(1, 2, 30, 40, "deer")]
-    desk.widget.submit_callback()
+    press(desk, "submit")
     desk.back()
     assert [b["label"] for b in desk.widget.bboxes] == ["deer"] and desk.waiting[0].file.name == "match1_0.png" and desk.draft.read_text(encoding="utf-8").strip() == "{}"
 

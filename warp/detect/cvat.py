@@ -13,9 +13,11 @@ __all__ = ['SMALLEST', 'extent_of', 'Balance', 'import_coco', 'coco_file', 'reme
 import html
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +155,32 @@ def remember(
     return replace(labels, images=tuple(replace(img, boxes=tuple(told(b, img.file.stem) for b in img.boxes)) for img in labels.images))
 
 # %% ../../nbs/62_detect.cvat.ipynb #144497b7
+_IN_TURN = """
+function render({ model, el }) {
+  const page = () => model.get("page");
+  const ours = () => {  // before the widget's own listener: a new box gets its page, a box of another page goes
+    const boxes = model.get("bboxes");
+    for (let i = boxes.length; i--;) if ((boxes[i].page ??= page()) !== page()) boxes.splice(i, 1);
+  };
+  model.on("change:bboxes", ours);
+  const inTurn = { ...model, send: content => { model.set("asked", { ...content, page: page(), at: Date.now() }); model.save_changes(); } };
+  const end = drawing.render({ model: inTurn, el });
+  return () => { model.off("change:bboxes", ours); end(); };
+}
+export default { render };
+"""
+
+@cache
+def _drawing() -> type:
+    "jupyter-bbox-widget with pages, and buttons that wait for their turn. Raises `MissingExtra`."
+    try:
+        from jupyter_bbox_widget import BBoxWidget
+        from traitlets import Dict, Int
+    except ImportError: raise MissingExtra("jupyter_bbox_widget", "desk") from None
+    own, found = re.subn(r"export\s*\{\s*(\w+)\s+as\s+default\s*,?\s*\}\s*;?\s*$", r"const drawing = \1;\n", BBoxWidget._esm)
+    if not found: raise MissingExtra("jupyter_bbox_widget in the release that the desk knows, 0.7.0,", "desk")
+    return type("Drawing", (BBoxWidget,), {"_esm": own + _IN_TURN, "page": Int().tag(sync=True), "asked": Dict().tag(sync=True)})
+
 SMALLEST = 2  # pixels of a side: less was a click
 
 class LabelDesk:
@@ -172,50 +200,63 @@ class LabelDesk:
         self._show()
 
     def _widgets(self) -> "tuple[BBoxWidget, HTML, VBox]":
-        try:
-            from ipywidgets import HTML, Button, HBox, VBox
-            from jupyter_bbox_widget import BBoxWidget
-        except ImportError as e: raise MissingExtra(e.name or "jupyter_bbox_widget", "desk") from None
-        widget, head, back = BBoxWidget(classes=list(self.labels.classes)), HTML(), Button(description="Back", icon="arrow-left", tooltip="take up the page that was submitted last")
-        widget.on_submit(self._submit)
-        widget.on_skip(lambda: self._next(self.waiting[1:] + self.waiting[:1]))
+        widget = _drawing()(classes=list(self.labels.classes))
+        from ipywidgets import HTML, Button, HBox, VBox
+        head, back = HTML(), Button(description="Back", icon="arrow-left", tooltip="take up the page that was submitted last")
+        widget.observe(lambda change: self._asked(change.new), "asked")
+        widget.observe(lambda change: self._strangers(change.new), "bboxes")
         back.on_click(lambda _: self.back())
         return widget, head, VBox([HBox([back, head]), widget])
 
+    def _asked(self, asked: dict) -> None:
+        "What a button or its key says, unless it is about a page that has gone: whoever clicks twice on a slow machine meant one."
+        if asked.get("page") != self.widget.page or not self.waiting: return
+        if asked["type"] == "submit": self._submit()
+        if asked["type"] == "skip": self._next(self.waiting[1:] + self.waiting[:1])
+
+    def _strangers(self, boxes: list[dict]) -> None:
+        "Boxes of the page before came late and took the place of this page's: they go, and this page's come again."
+        if any(b.get("page", self.widget.page) != self.widget.page for b in boxes): self.widget.bboxes = self._boxes()
+
+    def _boxes(self) -> list[dict]:
+        return [{"x": round(b.box.x), "y": round(b.box.y), "width": round(b.box.width), "height": round(b.box.height), "label": b.class_name, "page": self.widget.page} for b in self.waiting[0].boxes] if self.waiting else []
+
     def _show(self) -> None:
-        self.widget.bboxes = []
-        done, all_ = len(self.said), len(self.labels)
-        self.widget.layout.display = None if self.waiting else "none"
-        if not self.waiting:
-            self.head.value = f"<b>All {all_} pictures are done.</b> <code>finish()</code> makes a set of them."
-            return
+        with self.widget.hold_sync():
+            self.widget.page += 1
+            self.widget.layout.display = None if self.waiting else "none"
+            if self.waiting: self.widget.image_bytes = self.waiting[0].file.read_bytes()
+            self.widget.bboxes = self._boxes()
+        self.head.value = self._says()
+
+    def _says(self) -> str:
+        if not self.waiting: return f"<b>All {len(self.labels)} pictures are done.</b> <code>finish()</code> makes a set of them."
         now = self.waiting[0]
         guesses = ", ".join(f"{b.class_name} {b.score:.2f}" for b in now.boxes if b.score is not None)
-        self.head.value = f"<b>{html.escape(now.file.name)}</b>, {done} of {all_} done. " + (f"Guesses: {html.escape(guesses)}. " if guesses else "") + "Submitted without a box it is a picture with nothing on it."
-        self.widget.image_bytes = now.file.read_bytes()
-        self.widget.bboxes = [{"x": round(b.box.x), "y": round(b.box.y), "width": round(b.box.width), "height": round(b.box.height), "label": b.class_name} for b in now.boxes]
+        return f"<b>{html.escape(now.file.name)}</b>, {len(self.said)} of {len(self.labels)} done. " + (f"Guesses: {html.escape(guesses)}. " if guesses else "") + "Submitted without a box it is a picture with nothing on it."
 
     def _next(self, waiting: list[LabelledImage]) -> None:
         self.waiting = waiting
         self._show()
 
     def _submit(self) -> None:
-        if not self.waiting: return
         now = self.waiting[0]
         drawn = [(b["label"], _on_picture(b, now.size)) for b in self.widget.bboxes]
-        self.said[now.file.name] = [[label, *box] for label, box in drawn if min(box.width, box.height) >= SMALLEST]
-        self._keep()
+        self._keep(self.said | {now.file.name: [[label, *box] for label, box in drawn if min(box.width, box.height) >= SMALLEST]})
         self._next(self.waiting[1:])
 
     def back(self) -> None:
         "Takes up the page that was submitted last, as it was left."
         if not self.said: return
-        name, boxes = self.said.popitem()
-        self._keep()
+        *before, (name, boxes) = self.said.items()
+        self._keep(dict(before))
         last = next(img for img in self.labels.images if img.file.name == name)
         self._next([replace(last, boxes=tuple(LabelBox(label, Box(*box)) for label, *box in boxes)), *self.waiting])
 
-    def _keep(self) -> None: write_json(self.draft, self.said)
+    def _keep(self, said: dict[str, list]) -> None:
+        "On disk first: what cannot be kept is not taken for done."
+        write_json(self.draft, said)
+        self.said = said
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict: return self.board._repr_mimebundle_(**kwargs)
 
