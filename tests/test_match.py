@@ -172,7 +172,7 @@ def test_shortlist_and_single_questions(crops):
     index = TemplateIndex.from_crops([f"Item {i}" for i in range(60)] + NAMES, many)
     noisy = (crops + rng.normal(0, 20, crops.shape)).clip(0, 255).astype(np.uint8)
     scores = compare_posed(index, noisy, compare(index, noisy, some(6)))
-    assert ((scores >= 0).sum(axis=1) <= 40).all() and [index.names[i] for i in scores.argmax(1)] == NAMES
+    assert ((scores >= 0).sum(axis=1) <= 24).all() and [index.names[i] for i in scores.argmax(1)] == NAMES
     assert picture_likeness(index, crops[0], NAMES[0]) > 0.99 and picture_likeness(index, crops[0], "Of Tomorrow") is None
     assert set(posed_likeness(index, crops[:2], [(NAMES[0], "Of Tomorrow"), ()])[0]) == {NAMES[0]}
 
@@ -294,13 +294,13 @@ def test_what_a_likeness_is_worth():
     alone = weighed(Match(None, 0.0, "cascade"), {"A": 0.9, "B": 0.5})
     assert alone.by == "templates" and 0.9 < alone.score < 0.96, "pictures alone are never quite sure"
     bare = said("__empty__", 0.9, "model", ("A", 0.05))
-    assert weighed(bare, {"A": 1.0}).score < 0.6 and weighed(bare, {"A": 0.5}).alternatives[0][0] == "__empty__"
+    assert weighed(bare, {"A": 1.0}).alternatives[0][0] == weighed(bare, {"A": 0.5}).alternatives[0][0] == "__empty__"
 
 
 @pytest.mark.parametrize("trust", [1.0, 0.6, 0.2])
 def test_shares_stay_shares_and_a_little_trusted_model_says_little(trust):
     told = said("A", 0.8, "model", ("B", 0.1))
-    match = weighed(told, {"A": 0.7, "B": 0.72}, trust)
+    match = weighed(told, {"A": 0.7, "B": 0.71}, trust)
     assert sum(share for _, share in match.alternatives) <= 1.001 and (match.alternatives[0][0] == "B") == (trust < 1)
 
 

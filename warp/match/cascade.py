@@ -8,7 +8,7 @@ than guess, never names an empty slot, and looks at every call whether a newer m
 
 # %% auto #0
 __all__ = ['Stage', 'Stages', 'STAGES', 'FUSION', 'TEMPLATE', 'ACCEPT', 'BEHIND', 'MISSING', 'NOTHING', 'FADING', 'BARE', 'SURE',
-           'SAME', 'UNASKED', 'LEAST', 'PROVEN', 'POLICIES', 'seeds', 'weighed', 'best_evidence', 'Policy',
+           'SAME', 'UNASKED', 'LEAST', 'PROVEN', 'HEARD', 'POLICIES', 'seeds', 'weighed', 'best_evidence', 'Policy',
            'load_stages', 'with_new_icons', 'Cascade']
 
 # %% ../../nbs/34_match.cascade.ipynb #15f3aa9b
@@ -75,19 +75,20 @@ def _fused(template: Match, model: Match) -> Match:
     return Match(model.name, score, "model", ((model.name, score), *template.alternatives)) if model.known and score > likeness else template
 
 # %% ../../nbs/34_match.cascade.ipynb #6cb76e3b
-BEHIND, MISSING = 0.01, 0.25  # likeness that is worth a factor of e between two pictures; how far behind the best a name without a picture counts
+BEHIND, MISSING = 0.007, 0.25  # likeness that is worth a factor of e between two pictures; how far behind the best a name without a picture counts
 NOTHING, FADING, BARE = 0.5, 0.03, 0.05  # a best likeness that says nothing about emptiness, what above it is worth a factor of e, and the least that is left
 
 def weighed(
     match: Match,  # the model's, its alternatives being shares of one; without alternatives: nobody has spoken yet
     likeness: dict[str, float],  # of the crop to the likeliest pictures of its slot
-    trust: float = 1.0,  # 0 to 1: how much of the model's opinion counts
+    trust: float = 1.0,  # 0 to 1: the power to which the model's shares are raised
 ) -> Match:  # by templates if they chose the name
     "The shares after the pictures have spoken."
     if not likeness: return match
     best, told = max(likeness.values()), dict(match.alternatives)
     none = max(1e-6, 1.0 - sum(told.values())) if told else 1.0
-    floor, bare = min([none, *told.values()]), min(1.0, max(BARE, exp((NOTHING - best) / FADING)))
+    bare = min(1.0, max(BARE, exp((NOTHING - best) / FADING), sum(told.get(name, 0.0) for name in VIRTUAL_NAMES)))
+    floor = min([none, *told.values()])
     def heard(name: str) -> float: return bare if name in VIRTUAL_NAMES else exp((likeness.get(name, best - MISSING) - best) / BEHIND)
     weights = {name: told.get(name, floor) ** trust * heard(name) for name in {**told, **likeness}}
     total = none ** trust * bare + sum(weights.values())
@@ -98,20 +99,21 @@ def weighed(
 SURE, SAME, UNASKED = 0.95, 0.95, 0.74  # a share nobody questions; a likeness that means the same picture; the most for an answer that a person should see
 LEAST = 0.75  # a share that is believed
 PROVEN = 0.9  # share of held-back crops that a model must have named to be believed alone where there are templates
+HEARD = 0.5  # how much a model that is not believed alone counts
 
-def _trust(stages: Stages) -> float:
-    "How much the model's opinion counts where there are pictures; 1 also means that its sure answers are final."
+def _proven(stages: Stages) -> bool:
+    "Whether the model's sure answers are final."
     accuracy = getattr(stages.get("model"), "accuracy", None)
-    return 1.0 if "templates" not in stages or accuracy is None or accuracy >= PROVEN else accuracy
+    return "templates" not in stages or accuracy is None or accuracy >= PROVEN
 
 def best_evidence(stages: Stages, crops: np.ndarray, allowed: Allowed) -> list[Match]:
     "The model first; where it hesitates, pictures shift its shares; where doubt remains, people's memory may speak."
-    trust, flat = _trust(stages), is_flat(crops)
+    proven, flat = _proven(stages), is_flat(crops)
     answers = {i: Match(None, 1.0, "cascade", (("__empty__", 1.0),)) if empty else Match(None, 0.0, "cascade") for i, empty in enumerate(flat)}
     rest = [i for i in range(len(crops)) if not flat[i]]
     answers |= _ask(stages, "model", crops, allowed, rest)
-    doubtful = [i for i in rest if trust < 1 or _first(answers[i])[1] < SURE]
-    if "templates" in stages and doubtful: answers |= _weighed(stages["templates"], crops, allowed, answers, doubtful, trust)
+    doubtful = [i for i in rest if not proven or _first(answers[i])[1] < SURE]
+    if "templates" in stages and doubtful: answers |= _weighed(stages["templates"], crops, allowed, answers, doubtful, HEARD if proven else HEARD * stages["model"].accuracy)
     answers |= {i: _believed(answers[i], LEAST) for i in rest}
     answers |= {i: match for i, match in _ask(stages, "session", crops, allowed, doubtful).items() if match.score >= SAME}
     unknown = [i for i in doubtful if not answers[i].known and _first(answers[i])[0] not in VIRTUAL_NAMES]
