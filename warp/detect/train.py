@@ -365,13 +365,10 @@ def _read_pt(path: Path) -> dict:
 def load_net(path: Path, classes: Sequence[str] | None = None) -> HeatNet:
     "The network of a .pt. With other classes than it was trained for only the last layer starts anew. Raises `ModelError`."
     record = _read_pt(path)
-    wide, state = record["about"]["wide"], record["state"]
-    if classes is not None and list(classes) != record["classes"]:
-        net = HeatNet(len(classes), wide)
-        net.load_state_dict({k: v for k, v in state.items() if not k.startswith("heat.")}, strict=False)
-        return net
-    net = HeatNet(len(record["classes"]), wide)
-    net.load_state_dict(state)
+    same = classes is None or list(classes) == record["classes"]
+    net = HeatNet(len(record["classes"] if same else classes), record["about"]["wide"])
+    try: net.load_state_dict(record["state"] if same else {k: v for k, v in record["state"].items() if not k.startswith("heat.")}, strict=same)
+    except RuntimeError as e: raise ModelError(f"{path} is of a network with other layers than today's: train it anew with `warp detect train`") from e
     return net
 
 def export_onnx(net: HeatNet, path: Path, contract: Contract) -> Contract:  # sealed
