@@ -2101,7 +2101,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'warp.match.cascade._installed': ('match.cascade.html#_installed', 'warp/match/cascade.py'),
                                     'warp.match.cascade._kept_points': ('match.cascade.html#_kept_points', 'warp/match/cascade.py'),
                                     'warp.match.cascade._knowledge': ('match.cascade.html#_knowledge', 'warp/match/cascade.py'),
-                                    'warp.match.cascade._trust': ('match.cascade.html#_trust', 'warp/match/cascade.py'),
+                                    'warp.match.cascade._proven': ('match.cascade.html#_proven', 'warp/match/cascade.py'),
                                     'warp.match.cascade._weighed': ('match.cascade.html#_weighed', 'warp/match/cascade.py'),
                                     'warp.match.cascade.best_evidence': ('match.cascade.html#best_evidence', 'warp/match/cascade.py'),
                                     'warp.match.cascade.load_stages': ('match.cascade.html#load_stages', 'warp/match/cascade.py'),
