@@ -36,7 +36,7 @@ from warp.match.model import Gallery
 from warp.records import VIRTUAL_NAMES
 from warp.train.art import as_tensor, compose, seeded
 from warp.train.classifier import prepare_classifier, publish_classifier, train_classifier
-from warp.train.embedder import CosineHead, Embedder, IconNet, embed_pictures, normalised, train_embedder
+from warp.train.embedder import CosineHead, Embedder, IconNet, embed_pictures, normalised, pooled, train_embedder
 from warp.train.gallery import build_gallery, publish_embedder
 from warp.train.loop import adamw, rate_at
 from warp.train.samples import Samples, Split, split_samples
@@ -145,11 +145,16 @@ def first_made(references: Tensor, index: Tensor) -> Tensor:  # uint8
     return x.clamp(0, 255).to(torch.uint8)
 
 
+class FirstNet(IconNet):
+    "The network as it was: all 64 pixels."
+    def forward(self, x: Tensor) -> Tensor: return self.norm(self.project(pooled(self.features(x))))
+
+
 def first_recipe(data: dict, seconds: float, seed: int) -> tuple[Embedder, Gallery]:
-    "What this project began with: IconNet of width 32, batches of 64, half of them made, AdamW at 3e-3, warm-up and cosine, label smoothing."
+    "What this project began with: IconNet of width 32 at 64 pixels, batches of 64, half of them made, AdamW at 3e-3, warm-up and cosine, label smoothing."
     torch.manual_seed(seed)
     samples, split, (names, icons) = samples_of(data)
-    net, head = IconNet(32, 256).to(memory_format=torch.channels_last), CosineHead(256, len(names))
+    net, head = FirstNet(32, 256).to(memory_format=torch.channels_last), CosineHead(256, len(names))
     crops, rows, references, optimiser = as_tensor(data["x"]), torch.from_numpy(data["y"]).long(), as_tensor(icons), adamw((net, head), 3e-3, .05)
     start, steps = time.process_time(), 0
     while (progress := (time.process_time() - start) / seconds) < 1:
@@ -200,9 +205,9 @@ def accuracy(data: dict, budgets: list[float], seeds: int, peer_seeds: int) -> l
 # ---- size
 
 def size(crops: int = 12_500, names: int = 3_000) -> dict:
-    "In a process of its own, so that the memory is that of a run and of nothing else."
+    "In a process of its own, so that the memory is that of a run and of nothing else; with all cores, as the hourly job has them."
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import training; training.size_here({crops}, {names})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": str(os.cpu_count())})
     if done.returncode: sys.exit(f"the measurement of size failed:\n{done.stderr[-2000:]}")
     figures = json.loads(done.stdout.splitlines()[-1])
     print(f"\n{crops} crops, {names} names: everything but the training {figures['wall_s']:.0f} s of wall time (60 allowed), peak memory {figures['peak_gib']:.2f} GiB (3 allowed)")

@@ -1,4 +1,4 @@
-"""The detector line on a made game, offline: `python dev/detect_demo.py [--out detect-demo] [--seconds 90] [--scenes 160]`.
+"""The detector line on a made game, offline: `python dev/detect_demo.py [--out detect-demo] [--seconds 120] [--scenes 160]`.
 
 The game is drawn by code: animals, trees, houses, soldiers and ships, on grass and water. Its sprites are written as SLD files by the tests' own encoder, its ground as DDS textures, its *real*
 screenshots by another painter than the one that makes scenes (smaller things, other light, some fog), labelled in COCO as CVAT exports it: boxes, polygons, empty pictures. Then the line runs as for a game one owns:
@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from sld_files import Sprite, write_sld  # noqa: E402
+
+if TYPE_CHECKING: from warp.detect.job import Line
 
 PROFILE = """
 name: meadow
@@ -128,7 +131,7 @@ def write_screenshots(folder: Path, count: int, seed: int = 9) -> None:
     (folder / "annotations" / "instances_default.json").write_text(json.dumps(coco), encoding="utf-8")
 
 
-def run(out: Path, seconds: float, scenes: int, shots: int = 60, steps: int = 0):
+def run(out: Path, seconds: float, scenes: int, shots: int = 144, steps: int = 0) -> "Line":  # 36 matches of four screenshots: five of them are left to judge by
     "The whole of it; the `Line` that came out."
     from warp.detect.cvat import import_coco
     from warp.detect.job import run_line
@@ -141,15 +144,15 @@ def run(out: Path, seconds: float, scenes: int, shots: int = 60, steps: int = 0)
     write_screenshots(out / "cvat", shots)
     labels, balance = import_coco(out / "cvat", profile, group_of=lambda name: name.split("_")[0])
     print(f"imported: {balance}")
-    recipe = Recipe(size=profile.input_size, piece=(320, 192), batch=6, seconds=seconds, steps=steps, wide=16, mirror=True)
+    recipe = Recipe(size=profile.input_size, seconds=seconds, steps=steps, mirror=True)
     return run_line(profile, out / "line", [labels], out / "game" / "graphics", {"land": out / "game" / "terrain", "water": out / "game" / "terrain"}, scenes, (640, 360), recipe, oversample_real=3)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("detect-demo"))
-    parser.add_argument("--seconds", type=float, default=90)
-    parser.add_argument("--scenes", type=int, default=160)
+    parser.add_argument("--out", type=Path, default=Path("detect-demo"), help="a new folder")
+    parser.add_argument("--seconds", type=float, default=120, help="of processor time for training (default: 120)")
+    parser.add_argument("--scenes", type=int, default=160, help="to be made (default: 160)")
     args = parser.parse_args()
     if args.out.exists(): raise SystemExit(f"{args.out.absolute()} is there already: remove it, or name another folder with --out")
     started = time.perf_counter()

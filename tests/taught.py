@@ -3,6 +3,7 @@
 The icon network is a grid of means, whitened by what differs between two pictures of one item. The screen network is a ridge regression on such a grid, which cannot know panels that stand anywhere, so its shares are kept nearly equal: every panel is looked
 for, and those that fit decide. Both are published and installed by the package's own publish and update, over a host folder with the world's clean icons. Who reads with them was never among those they learned from."""
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from warp.release.update import update
 
 CELLS, SCREEN_CELLS, UNSURE = 8, 16, 0.5  # means along a side of a crop, of a screen; how far shares of screens go apart
 TEACHERS, MAPPERS = 6, 9  # players who taught names and screens; who drew boxes; the rest, and the newcomer, only read
+SCALES = (0.6, 1.35, 0.85, 1.6, 1.1)  # of the interfaces of those who only read
 GREY = (38, 44, 56)  # what lies behind a clean icon
 
 
@@ -106,7 +108,9 @@ def learn_screens(folder: Path, screens: np.ndarray, types: list[str]) -> None:
 def world() -> World: return World.make(players=13)
 
 
-def readers() -> list: return [*world().players[MAPPERS:], world().newcomer]  # five installs that nothing was learned from
+def readers() -> list:
+    "Five installs that nothing was learned from, their interfaces drawn from very small to very large."
+    return [replace(player, scale=scale) for player, scale in zip([*world().players[MAPPERS:], world().newcomer], SCALES, strict=True)]
 
 
 def teach(folder: Path, seed: int = 1, trained_at: str = "2026-11-20T10:00:00Z") -> Path:

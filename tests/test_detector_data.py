@@ -1,7 +1,12 @@
 "What goes into training, and what must never get from there into what is measured."
+import json
 import random
+import threading
+from base64 import b64decode
 from collections import Counter
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +17,8 @@ from PIL import Image
 from warp.detect.labels import LabelBox, LabelledImage, LabelSet, read_set
 from warp.detect.merge import gather, grouped, merge_sets, read_merged, split_groups
 from warp.detect.profile import load_profile
-from warp.detect.select import Looked, by_words, choose, doubt, hard_cases, in_tiles, next_batch, phrases_of, thumbnail, yoloe
-from warp.errors import InputError, MissingExtra
+from warp.detect.select import Looked, by_words, choose, dinox, doubt, hard_cases, in_tiles, next_batch, phrases_of, thumbnail, yoloe
+from warp.errors import InputError, MissingExtra, ModelError, PrivacyError
 from warp.match.detector import Contract, Detection, Detector
 from warp.records import Box
 
@@ -153,3 +158,64 @@ def test_a_missing_extra_says_what_to_install(monkeypatch):
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: (_ for _ in ()).throw(ImportError(name)) if name == "ultralytics" else real(name, *a, **k))
     with pytest.raises(MissingExtra, match=r"sets-warp\[ultralytics\]"): yoloe()
+
+
+class Hosted(BaseHTTPRequestHandler):
+    "A server that speaks as DINO-X's does: a question gets a number, and one asks again until it is answered."
+    protocol_version, key, asked, states = "HTTP/1.1", "k3y", [], []
+
+    def say(self, data: dict | None, code: int = 0, msg: str = "ok") -> None:
+        body = json.dumps({"code": code, "msg": msg, "data": data}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Token"] != self.key: return self.say(None, 10001, "no such token")
+        self.asked.append((self.path, body))
+        self.say({"task_uuid": "t1"})
+
+    def do_GET(self) -> None:
+        assert self.path == "/v2/task_status/t1"
+        self.say(self.states.pop(0) if len(self.states) > 1 else self.states[0])
+
+    def log_message(self, *_: object) -> None: pass
+
+
+@pytest.fixture
+def hosted():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hosted)
+    Hosted.asked.clear()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_hosted_model_is_asked_by_words_and_answers_in_the_pictures_pixels(hosted):
+    profile, img = load_profile("aoe2"), Image.new("RGB", (3072, 1728))
+    Hosted.states = [{"status": "running"}, {"status": "success", "result": {"objects": [{"category": "sheep", "score": .7, "bbox": [10, 20, 40, 60]}, {"category": "a cloud", "score": .9, "bbox": [0, 0, 9, 9]}]}}]
+    assert by_words(dinox(profile, "k3y", hosted), profile)(img) == [Detection("sheep", .7, 20, 40, 60, 80)]  # seen at half its size
+    (path, body), = Hosted.asked
+    assert path == "/v2/task/dinox/detection" and set(body["prompt"]["text"].split(".")) == set(phrases_of(profile))
+    assert Image.open(BytesIO(b64decode(body["image"].partition(",")[2]))).size == (1536, 864)
+
+
+@pytest.mark.parametrize(("state", "says"), [({"status": "failed", "error": "too dark"}, "too dark"), ({"status": "waiting"}, "within 0 s"), ({"status": "success"}, "another form")])
+def test_a_hosted_model_without_an_answer_says_why(hosted, state, says):
+    Hosted.states = [state]
+    with pytest.raises(ModelError, match=says): dinox(load_profile("aoe2"), "k3y", hosted, patience_s=0)(Image.new("RGB", (64, 36)), ["sheep"])
+
+
+def test_what_a_hosted_model_needs_is_told_and_windows_are_never_sent(hosted, monkeypatch):
+    aoe2 = load_profile("aoe2")
+    monkeypatch.delenv("DINOX_API_KEY", raising=False)
+    with pytest.raises(InputError, match="DINOX_API_KEY"): dinox(aoe2)
+    with pytest.raises(ModelError, match="no such token") as wrong: dinox(aoe2, "s3cret", hosted)(Image.new("RGB", (64, 36)), ["sheep"])
+    assert "s3cret" not in str(wrong.value)
+    with pytest.raises(ModelError, match="could not be asked"): dinox(aoe2, "k3y", "http://127.0.0.1:9")(Image.new("RGB", (64, 36)), ["sheep"])
+    monkeypatch.setenv("DINOX_API_KEY", "k3y")
+    with pytest.raises(PrivacyError, match="own name"): dinox(load_profile("sto"), address=hosted)
+    assert not Hosted.asked

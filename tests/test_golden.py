@@ -1,4 +1,4 @@
-"Thirty made screenshots of five installs that nobody learned from: all screen types, interface scales 0.75 to 1.28, two languages. And what was tampered with is noticed."
+"Thirty made screenshots of five installs that nobody learned from: all screen types, interface scales 0.6 to 1.6, two languages. And what was tampered with is noticed."
 import json
 import shutil
 from dataclasses import replace
@@ -41,9 +41,9 @@ def judged(reader: Reader, shot, told: bool = False) -> dict:
 
 @pytest.fixture(scope="module")
 def golden(reader) -> dict:
-    "(player, screen type) -> how it was read. Every second install plays in German and says what its screenshots show; of space screens everybody does, for the taught network misses them."
+    "(player, screen type) -> how it was read. Every second install plays in German and says what its screenshots show; of the others' the taught network knows little, so that what fits must tell."
     asked = [(n, kind) for n in range(len(readers())) for i, kind in enumerate(SCREEN_TYPES) if i != n]
-    return {(n, kind): judged(reader, replace(world().shot(readers()[n], kind), language=LANGUAGES[n % 2]), told=n % 2 == 1 or kind.startswith("SPACE")) for n, kind in asked}
+    return {(n, kind): judged(reader, replace(world().shot(readers()[n], kind), language=LANGUAGES[n % 2]), told=n % 2 == 1) for n, kind in asked}
 
 
 def total(golden: dict, what: str, keep=lambda key: True) -> int: return sum(found[what] for key, found in golden.items() if keep(key))
@@ -51,7 +51,7 @@ def total(golden: dict, what: str, keep=lambda key: True) -> int: return sum(fou
 
 def test_the_readers_differ():
     scales = {player.scale for player in readers()}
-    assert len(scales) >= 4 and min(scales) < .8 and max(scales) > 1.2
+    assert len(scales) == 5 and min(scales) == .6 and max(scales) == 1.6
     assert {p.jpeg_quality for p in readers()} >= {0, 78}
 
 

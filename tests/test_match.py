@@ -12,7 +12,7 @@ from warp.data.crops import crop_phash
 from warp.data.store import Store
 from warp.errors import InputError, ModelError, StoreError
 from warp.match import cascade as cascade_module
-from warp.match.cascade import POLICIES, Cascade, best_evidence, seeds, shifted
+from warp.match.cascade import POLICIES, Cascade, best_evidence, seeds, weighed
 from warp.match.hashes import ALGORITHM, UNVERIFIED, HashStage, claims, is_flat
 from warp.match.session import SessionStage, examples_of
 from warp.match.templates import TemplateIndex, TemplateStage, best_names, colours, compare, compare_posed, icon_crop, picture_likeness, posed_likeness, shapes
@@ -172,7 +172,7 @@ def test_shortlist_and_single_questions(crops):
     index = TemplateIndex.from_crops([f"Item {i}" for i in range(60)] + NAMES, many)
     noisy = (crops + rng.normal(0, 20, crops.shape)).clip(0, 255).astype(np.uint8)
     scores = compare_posed(index, noisy, compare(index, noisy, some(6)))
-    assert ((scores >= 0).sum(axis=1) <= 40).all() and [index.names[i] for i in scores.argmax(1)] == NAMES
+    assert ((scores >= 0).sum(axis=1) <= 24).all() and [index.names[i] for i in scores.argmax(1)] == NAMES
     assert picture_likeness(index, crops[0], NAMES[0]) > 0.99 and picture_likeness(index, crops[0], "Of Tomorrow") is None
     assert set(posed_likeness(index, crops[:2], [(NAMES[0], "Of Tomorrow"), ()])[0]) == {NAMES[0]}
 
@@ -278,17 +278,30 @@ def test_pictures_break_a_tie_and_memory_speaks_last(crops, index):
 def test_an_item_of_this_morning_is_found_by_its_picture(crops, index):
     lost = Told(Match(None, 0.2, "model", ((NAMES[1], 0.2),)))
     answer = best_evidence({"model": lost, "templates": TemplateStage(index)}, crops[:1], some(1))[0]
-    assert (answer.name, answer.by, answer.score) == (NAMES[0], "templates", 0.74)
+    assert (answer.name, answer.by) == (NAMES[0], "templates") and answer.score > 0.8 and answer.alternatives[0] == (NAMES[0], answer.score)
     twins = TemplateIndex.from_crops([*NAMES, "Its Twin"], np.concatenate([crops, crops[:1]]))
     assert not best_evidence({"model": lost, "templates": TemplateStage(twins)}, crops[:1], some(1))[0].known
     empty = Told(Match(None, 0.9, "model", (("__empty__", 0.9),)))
     assert not best_evidence({"model": empty, "templates": TemplateStage(index)}, crops[:1], some(1))[0].known
 
 
-def test_a_likeness_of_one_half_changes_nothing():
-    match = said("A", 0.5, "model", ("B", 0.3))
-    assert shifted(match, {"A": 0.5}) == match  # B has no picture
-    assert shifted(match, {"A": 0.1, "B": 0.1}).score < 0.5  # pictures that are unlike speak for none of them
+def test_what_a_likeness_is_worth():
+    torn = said("A", 0.5, "model", ("B", 0.3))
+    assert weighed(torn, {}) == torn, "without pictures nothing changes"
+    assert dict(weighed(torn, {"A": 0.7, "B": 0.7}).alternatives)["A"] > 0.5 and weighed(torn, {"A": 0.7, "B": 0.73}).alternatives[0][0] == "B"
+    assert weighed(torn, {"A": 0.2, "B": 0.2}).alternatives == torn.alternatives, "pictures that are all unlike say nothing"
+    assert weighed(torn, {"A": 0.6, "C": 0.7}).alternatives[0][0] == "C" and weighed(torn, {"A": 0.7, "C": 0.7}).alternatives[0][0] == "A", "a name that was not among the five may win, but no tie"
+    alone = weighed(Match(None, 0.0, "cascade"), {"A": 0.9, "B": 0.5})
+    assert alone.by == "templates" and 0.9 < alone.score < 0.96, "pictures alone are never quite sure"
+    bare = said("__empty__", 0.9, "model", ("A", 0.05))
+    assert weighed(bare, {"A": 1.0}).alternatives[0][0] == weighed(bare, {"A": 0.5}).alternatives[0][0] == "__empty__"
+
+
+@pytest.mark.parametrize("trust", [1.0, 0.6, 0.2])
+def test_shares_stay_shares_and_a_little_trusted_model_says_little(trust):
+    told = said("A", 0.8, "model", ("B", 0.1))
+    match = weighed(told, {"A": 0.7, "B": 0.71}, trust)
+    assert sum(share for _, share in match.alternatives) <= 1.001 and (match.alternatives[0][0] == "B") == (trust < 1)
 
 
 def test_first_day_without_a_model(crops, index):

@@ -345,6 +345,12 @@ def test_weights_that_cannot_be_had_are_no_crash(monkeypatch):
     assert classifier.pretrained_backbone() is None
 
 
+def test_no_time_left_is_no_end_of_the_hour():
+    "What the other networks have learnt is published, and this one is judged as it is."
+    trained = classifier.train_classifier(SAMPLES, SPLIT, CLEAN, seconds=0.0, judge_most=8, progress=False)
+    assert (trained.epochs, trained.judged, trained.interrupted) == (0, 8, False) and trained.score < 0.5
+
+
 def test_one_name_cannot_be_classified():
     one = SAMPLES.take(np.array([i for i, name in enumerate(SAMPLES.names) if name == NAMES[0]]))
     with pytest.raises(TrainingError, match="at least two"): classifier.train_classifier(one, samples.split_samples(one), plan=classifier.Plan(1, 8, 0), progress=False)

@@ -164,7 +164,7 @@ def icon_key(sha: str, note: Annotation) -> str:
     "What stays the same while the state of an icon changes; an annotation's id does not."
     return f"{sha[:16]} {','.join(map(str, note.bbox))} {note.slot}"
 
-BELIEVED, UNSURE = 0.55, 0.03  # least score of an answer; lead over the second name below which it is a guess; see Limits
+BELIEVED, UNSURE = 0.55, 0.5  # least score of an answer; lead over the second name below which it is a guess; see Limits
 
 class Icon(NamedTuple):
     "An icon that waits for a person, and what is thought of it."
@@ -179,7 +179,7 @@ class Icon(NamedTuple):
     @property
     def offer(self) -> str:
         "The name that Enter accepts: a person's, else the likeliest if whoever says it believes it; else none."
-        return self.note.name or next((name for name, score, by in self.choices[:1] if score >= LEAST.get(by, BELIEVED)), "")
+        return self.note.name or next((name for name, score, by in self.choices[:1] if score >= (BELIEVED if by == "you" else LEAST)), "")
 
     @property
     def scores(self) -> list[float]: return [score for _, score, _ in self.choices]

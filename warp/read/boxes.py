@@ -9,11 +9,11 @@ frame too, and `read.build` asks the matcher what lies in it."""
 
 # %% auto #0
 __all__ = ['THERE', 'ROOMY', 'SLACK', 'FULL_STEP', 'STRONG_STEP', 'BYTE_STEP', 'UNIT', 'TALL', 'RATIO', 'THREADS', 'USUAL',
-           'SMALL', 'ZOOMS', 'RIVALS', 'FINALISTS', 'CONVINCING', 'CLEAR', 'FEW_PLACES', 'CONVINCING_FEW', 'APART',
-           'WORTH_A_LOOK', 'Lane', 'lanes_of', 'edges', 'run_sums', 'outline_map', 'Scene', 'Guess', 'sweep', 'Sums',
-           'sums_of', 'fits', 'evidence', 'places_there', 'Layout', 'layout_of', 'Registration', 'settle', 'polish',
-           'register', 'Proposal', 'convincing', 'panels_on', 'find_panels', 'propose', 'find_places', 'likely_panels',
-           'type_of']
+           'SMALL', 'ZOOMS', 'RIVALS', 'FINALISTS', 'EQUIPMENT', 'CONVINCING', 'CLEAR', 'FEW_PLACES', 'CONVINCING_FEW',
+           'APART', 'WORTH_A_LOOK', 'Lane', 'lanes_of', 'edges', 'run_sums', 'outline_map', 'Scene', 'Guess', 'sweep',
+           'Sums', 'sums_of', 'fits', 'evidence', 'places_there', 'Layout', 'layout_of', 'Registration', 'settle',
+           'polish', 'register', 'Proposal', 'convincing', 'panels_on', 'find_panels', 'propose', 'find_places',
+           'likely_panels', 'type_of']
 
 # %% ../../nbs/43_read.boxes.ipynb #5ba81d51
 from collections import Counter
@@ -456,6 +456,7 @@ def _proposals(scene: Scene, panel: Registration, slots: tuple[str, ...]) -> lis
     return proposals
 
 # %% ../../nbs/43_read.boxes.ipynb #ec7e5f64
+EQUIPMENT = ("SPACE_EQ", "GROUND_EQ")
 CONVINCING, CLEAR = 0.62, 0.85  # support and clarity that a panel needs on a mixed screen
 FEW_PLACES, CONVINCING_FEW = 5, 0.95  # a panel with fewer places than that needs more support
 APART = 0.7  # what the same panel, shifted by a third of an icon, may at most have of its support
@@ -489,16 +490,26 @@ def _next_panel(scene: Scene, waiting: list[_Waiting], found: dict[str, Registra
             if panel and convincing(scene, panel, alone): return item, panel
     return None
 
+def _rival(kind: str, waiting: list[_Waiting]) -> _Waiting | None:
+    "The other kind of equipment, if that is still looked for: no screen shows both."
+    return next((item for item in waiting if kind in EQUIPMENT and item[0] in EQUIPMENT and item[0] != kind), None)
+
+def _worthier(scene: Scene, item: _Waiting, panel: Registration, rival: _Waiting) -> tuple[_Waiting, Registration]:
+    "Of two panels whose rows would fit on one another, the one that explains more of the picture at this scale."
+    width = _icon_width(rival[1])
+    other = register(scene, rival[1], (0.97 * panel.scale * width, 1.03 * panel.scale * width))
+    return (rival, other) if other and other.worth > panel.worth and convincing(scene, other) else (item, panel)
+
 def find_panels(scene: Scene, kinds: list[str], anchors: dict) -> dict[str, Registration]:  # by panel
-    "Every one of these panels that the picture convincingly shows."
+    "Every one of these panels that the picture convincingly shows, and of the two kinds of equipment one."
     entries = {kind: entry for kind in kinds if (entry := _entry_for(kind, scene.width / scene.height, anchors))}
     waiting = sorted(((kind, lanes_of(entry)) for kind, entry in entries.items()), key=lambda item: -sum(lane.count for lane in item[1]))
     found: dict[str, Registration] = {}
     while waiting and (new := _next_panel(scene, waiting, found, alone=len(kinds) == 1)):
-        item, panel = new
+        item, panel = _worthier(scene, *new, rival) if (rival := _rival(new[0][0], waiting)) else new
         found[item[0]] = panel
         scene.covered += [box for lane in panel.lanes for _, box, _ in places_there(scene, lane)]
-        waiting.remove(item)
+        waiting = [other for other in waiting if other not in (item, rival, new[0])]
     return found
 
 def propose(
@@ -530,8 +541,7 @@ def likely_panels(
     belief: Counter = Counter()
     for kind, share in screen.alternatives or ((screen.name, screen.score),):
         for panel in panels_on(kind): belief[panel] += share
-    less = min(("SPACE_EQ", "GROUND_EQ"), key=lambda panel: belief[panel])
-    return [panel for panel, share in belief.items() if share >= WORTH_A_LOOK and panel != less]
+    return [panel for panel, share in belief.items() if share >= WORTH_A_LOOK]
 
 def type_of(panels: Collection[str], screen: Match) -> str:
     "The screen type that shows these panels; of the two kinds of collage the one that is likelier, if it could be both."

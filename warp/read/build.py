@@ -30,9 +30,10 @@ from ..host import with_host
 from ..knowledge.anchors import PANELS
 from ..knowledge.vocabulary import Vocabulary
 from ..match.detector import Detector, open_onnx
-from .boxes import Proposal, find_places, likely_panels, panels_on, type_of
+from .boxes import EQUIPMENT, Proposal, find_places, likely_panels, panels_on, type_of
 from .grid import read_places
 from .hostfile import ground_only, host_file, seated, suits
+from .labels import panels_named
 from .places import ReadSlot, decide_rows, draw_places, in_panel_order, names_of, seats_of
 from .ships import SeenShip, places_on, seats_on, ship_on
 from .text import Line, has_reader, read_lines
@@ -261,6 +262,10 @@ def _above(equipment: list[Box], size: tuple[int, int]) -> Box:
     left, top = max(0, min(box.x for box in equipment) - 3 * wide), max(0, min(box.y for box in equipment) - 3 * high)
     return Box(left, top, min(size[0], max(box.right for box in equipment) + wide) - left, max(1, min(box.y for box in equipment) + high // 4 - top))
 
+def _makes_sense(places: list[ReadSlot]) -> bool:
+    "Whether most places hold something, or plainly nothing; a panel laid over something else holds riddles."
+    return 2 * sum(place.state != "unknown" for place in places) > len(places)
+
 Step = Callable[[str, int, int], object]  # what comes now, steps done, steps in all
 STEPS = ("looking what the picture shows", "finding the places", "naming what lies in them", "reading the ship")
 
@@ -316,14 +321,28 @@ class Reader:
         tell(STEPS[0], 0, len(STEPS))
         screen = Match(screen_type, 1.0, "person") if screen_type else self.screens(shot.img)
         tell(STEPS[1], 1, len(STEPS))
-        found = self._found(shot.img, screen) or self._without_maps(shot.img, screen)
-        if found and not screen_type: screen = self._settled(screen, found)
+        found = self._found(shot.img, screen)
         tell(STEPS[2], 2, len(STEPS))
-        places = self._named(shot.img, [place for panel in found.values() for place in panel])
+        places = self._named(shot.img, found)
+        if not (screen.known or _makes_sense(places)) and (words := self._words(shot.img)):
+            screen, found = self._by_words(shot.img, screen, words)
+            places = self._named(shot.img, found)
+        if not found and (found := self._without_maps(shot.img, screen)): places = self._named(shot.img, found)
+        if found and not screen_type: screen = self._settled(screen, found)
         tell(STEPS[3], 3, len(STEPS))
         ship, notes = self._ship(shot.img, [place.bbox for place in found.get("SPACE_EQ", ())])
         seen = Seen(shot.file, screen, "" if places else self._nothing(shot.file or "the picture", screen), (*shot.notes, *notes))
         return Build(in_panel_order(places), (seen,), ship=ship, vocabulary=self.vocabulary)
+
+    def _words(self, img: Image.Image) -> list[str]:
+        "The panels whose labels are written on a picture of which nothing else makes sense; none without a reader of text. Lines that are no labels are dropped here."
+        try: return panels_named(self.lines(img, Box(0, 0, *img.size))) if self.lines else []
+        except (WarpError, RuntimeError, ValueError, OSError): return []  # as if it were not installed: the picture says itself that nothing was found
+
+    def _by_words(self, img: Image.Image, screen: Match, words: list[str]) -> tuple[Match, dict[str, list[Proposal]]]:
+        "The screen type that the labels announce, and the places of its panels."
+        one = [panel for panel in words if panel not in EQUIPMENT or panel == next(p for p in words if p in EQUIPMENT)]
+        return Match(type_of(one, screen), 1.0, "labels", screen.alternatives), self._placed(img, one)
 
     def _without_maps(self, img: Image.Image, screen: Match) -> dict[str, list[Proposal]]:
         "The places that the detector finds where no layout fits, the slot of each row told by what lies in it; nothing without a detector."
@@ -332,13 +351,17 @@ class Reader:
         found: dict[str, list[Proposal]] = {}
         for p in read_places(img, self.detector, self.match, self.vocabulary, [slot for kind in kinds for slot in slots_of(kind) if SLOTS[slot].kind == "icon"]):
             found.setdefault(PANELS[SLOTS[p.slot].group], []).append(Proposal(p.slot, p.slot_index, p.bbox, p.match.score))
+        if set(EQUIPMENT) <= found.keys(): found.pop(min(EQUIPMENT, key=lambda panel: len(found[panel])))  # no screen shows both
         return found
 
     def _found(self, img: Image.Image, screen: Match) -> dict[str, list[Proposal]]:
-        "The places of each panel that is there."
+        "The places of each panel that is likely, or else of those that a screen of this type has."
+        return self._placed(img, likely_panels(screen)) or (self._placed(img, panels_on(screen.name)) if screen.known else {})
+
+    def _placed(self, img: Image.Image, panels: list[str]) -> dict[str, list[Proposal]]:
+        "The places of each of these panels that is there."
         by = -(-img.width // FOUND_AT) if img.width * img.height > HUGE else 1  # an 8K picture is searched at a third of its size, and cut at its own
-        small = img.reduce(by) if by > 1 else img
-        found = find_places(small, likely_panels(screen), self.anchors) or (find_places(small, panels_on(screen.name), self.anchors) if screen.known else {})
+        found = find_places(img.reduce(by) if by > 1 else img, panels, self.anchors)
         return {panel: [p._replace(bbox=Box(*(by * v for v in p.bbox))) for p in places] for panel, places in found.items()}
 
     def _ship(self, img: Image.Image, equipment: list[Box]) -> tuple[SeenShip | None, tuple[str, ...]]:
@@ -352,8 +375,9 @@ class Reader:
         name = type_of(panels, screen)
         return screen if name == screen.name else Match(name, dict(screen.alternatives).get(name, 0.0), "boxes", screen.alternatives)
 
-    def _named(self, img: Image.Image, found: list[Proposal]) -> list[ReadSlot]:
+    def _named(self, img: Image.Image, panels: dict[str, list[Proposal]]) -> list[ReadSlot]:
         "Crops and names."
+        found = [place for panel in panels.values() for place in panel]
         allowed = {slot: self.vocabulary.names(slot) for slot in {p.slot for p in found}}
         matches = self.match(crops_array(img, [p.bbox for p in found]), [allowed[p.slot] for p in found]) if found else []
         return decide_rows([ReadSlot(p.slot, p.slot_index, p.bbox, m) for p, m in zip(found, matches)])

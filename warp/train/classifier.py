@@ -294,7 +294,7 @@ def _learn(lesson: ClassifierLesson, plan: Plan, deadline: Deadline, rate: float
         stretch = Deadline(deadline.left, epochs * per_epoch, deadline.clock)
         start, before = before, before + share
         now = fit(lesson, stretch, rate, 0.01, lambda p, start=start, share=share: _rate_after(start, share, p), ends, patience,
-                  judge_first=fitted is not None, progress=progress, on_check=on_check)
+                  judge_first=fitted is not None or stretch.over, progress=progress, on_check=on_check)
         fitted = replace(now, curve=(fitted.curve if fitted else []) + now.curve)
     return fitted
 

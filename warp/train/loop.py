@@ -122,6 +122,7 @@ class Lesson(nn.Module):
 
 def faster_in_bf16(lesson: Lesson, steps: int = 3, clock: Callable[[], float] = time.perf_counter) -> bool:
     "Whether bfloat16 takes less time on this machine, by trying; the lesson is left as it was."
+    if next(lesson.parameters()).device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2": return False
     took, state, drawn, before = {}, deepcopy(lesson.state_dict()), lesson.generator.get_state(), lesson.bf16
     batch = lesson.batch()
     for lesson.bf16 in (False, True):

@@ -98,9 +98,9 @@ class ScreenNet(nn.Module):
     "Normalised pictures (n, 3, side, side) to one number per screen type."
     def __init__(self, classes: int, width: int = 16):
         super().__init__()
-        self.features, self.classifier = dense_layers(width), nn.Linear(16 * width, classes)
+        self.features, self.norm, self.classifier = dense_layers(width), nn.BatchNorm1d(16 * width), nn.Linear(16 * width, classes)
 
-    def forward(self, x: Tensor) -> Tensor: return self.classifier(pooled(self.features(x)))
+    def forward(self, x: Tensor) -> Tensor: return self.classifier(self.norm(pooled(self.features(F.avg_pool2d(x, 2)))))
 
 # %% ../../nbs/56_train.screens.ipynb #bdebe11a
 def new_screen_net(classes: int) -> nn.Module:
