@@ -227,7 +227,7 @@ def test_windows_and_their_places(tmp_path):
     summary = make_scenes(kit, tmp_path / "set", 14, seed=2, size=(960, 540), workers=2)
     assert set(summary.labels.counts) == {"slot"} and summary.labels.counts["slot"] > 150
     for img in summary.labels.images:
-        for i, a in enumerate(img.boxes): assert not any(a.box.iou(b.box) for b in img.boxes[:i])
+        for i, a in enumerate(img.boxes): assert not any(a.box.iou(b.box) > 0.1 for b in img.boxes[:i])
     assert rerender(summary.folder, summary.labels.images[5].file.name) == summary.labels.images[5].file.read_bytes()
     assert box_sizes(summary.labels, (960, 544))["slot"][0] > 8
 

