@@ -43,7 +43,7 @@ from warp.read.build import Build, Reader
 from warp.records import ICON_SLOTS, SCREEN_TYPES, SLOTS, VIRTUAL_NAMES, Box, Match
 
 NEVER, NEW = 40, 25  # items kept out of the confirmations, and out of everything
-HOURS, EMBEDDER_STEPS, SCREENS_STEPS = 2, 600, 100  # trainings of which each goes on from the last; steps of each, of 64 icons and of 16 screenshots
+HOURS, EMBEDDER_STEPS, SCREENS_STEPS = 2, 600, 240  # trainings of which each goes on from the last; steps of each, of 64 icons and of 16 screenshots
 REFERENCES = 4400
 
 
