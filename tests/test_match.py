@@ -349,7 +349,8 @@ def install(config: Config, serial: int, colour_names: dict[str, tuple[int, int,
     (folder / EMBEDDER_FILES[0]).write_bytes(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9).SerializeToString())
     save_gallery(Gallery(list(colour_names), np.array(list(colour_names.values()), np.float32) - 90, ["crops"] * len(colour_names)), folder / EMBEDDER_FILES[1])
     files = {name: file_sha256(folder / name) for name in EMBEDDER_FILES[:2]}
-    write_json(folder / EMBEDDER_FILES[2], {"n_names": len(colour_names), "temperature": 0.06, "unknown_cosine": 0.5, "min_score": 0.2, "files": files})
+    write_json(folder / EMBEDDER_FILES[2], {"n_names": len(colour_names), "temperature": 0.06, "unknown_cosine": 0.5, "min_score": 0.2, "files": files,
+                                                  "metrics": {"in_slot": {"n": 100, "accuracy": 0.95}}})
     write_json(folder / "model_version.json", {"serial": serial})
     write_atomic(config.models / "current", str(serial))
 

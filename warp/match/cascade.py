@@ -101,19 +101,18 @@ LEAST = 0.75  # a share that is believed
 PROVEN = 0.9  # share of held-back crops that a model must have named to be believed alone where there are templates
 HEARD = 0.5  # how much a model that is not believed alone counts
 
-def _proven(stages: Stages) -> bool:
-    "Whether the model's sure answers are final."
-    accuracy = getattr(stages.get("model"), "accuracy", None)
-    return "templates" not in stages or accuracy is None or accuracy >= PROVEN
+def _earned(stages: Stages) -> float:
+    "The share of held-back crops that the model named; nothing for one that was never asked any, and 1 where there are no pictures to ask instead."
+    return (getattr(stages.get("model"), "accuracy", 1.0) or 0.0) if "templates" in stages else 1.0
 
 def best_evidence(stages: Stages, crops: np.ndarray, allowed: Allowed) -> list[Match]:
     "The model first; where it hesitates, pictures shift its shares; where doubt remains, people's memory may speak."
-    proven, flat = _proven(stages), is_flat(crops)
+    earned, flat = _earned(stages), is_flat(crops)
     answers = {i: Match(None, 1.0, "cascade", (("__empty__", 1.0),)) if empty else Match(None, 0.0, "cascade") for i, empty in enumerate(flat)}
     rest = [i for i in range(len(crops)) if not flat[i]]
     answers |= _ask(stages, "model", crops, allowed, rest)
-    doubtful = [i for i in rest if not proven or _first(answers[i])[1] < SURE]
-    if "templates" in stages and doubtful: answers |= _weighed(stages["templates"], crops, allowed, answers, doubtful, HEARD if proven else HEARD * stages["model"].accuracy)
+    doubtful = [i for i in rest if earned < PROVEN or _first(answers[i])[1] < SURE]
+    if "templates" in stages and doubtful: answers |= _weighed(stages["templates"], crops, allowed, answers, doubtful, HEARD if earned >= PROVEN else HEARD * earned)
     answers |= {i: _believed(answers[i], LEAST) for i in rest}
     answers |= {i: match for i, match in _ask(stages, "session", crops, allowed, doubtful).items() if match.score >= SAME}
     unknown = [i for i in doubtful if not answers[i].known and _first(answers[i])[0] not in VIRTUAL_NAMES]
