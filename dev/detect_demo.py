@@ -1,4 +1,4 @@
-"""The detector line on a made game, offline: `python dev/detect_demo.py [--out detect-demo] [--seconds 120] [--scenes 160]`.
+"""The detector line on a made game, offline: `python dev/detect_demo.py [--out detect-demo] [--seconds 90] [--scenes 160]`.
 
 The game is drawn by code: animals, trees, houses, soldiers and ships, on grass and water. Its sprites are written as SLD files by the tests' own encoder, its ground as DDS textures, its *real*
 screenshots by another painter than the one that makes scenes (smaller things, other light, some fog), labelled in COCO as CVAT exports it: boxes, polygons, empty pictures. Then the line runs as for a game one owns:
@@ -151,7 +151,7 @@ def run(out: Path, seconds: float, scenes: int, shots: int = 144, steps: int = 0
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("detect-demo"), help="a new folder")
-    parser.add_argument("--seconds", type=float, default=120, help="of processor time for training (default: 120)")
+    parser.add_argument("--seconds", type=float, default=90, help="of processor time for training (default: 90)")
     parser.add_argument("--scenes", type=int, default=160, help="to be made (default: 160)")
     args = parser.parse_args()
     if args.out.exists(): raise SystemExit(f"{args.out.absolute()} is there already: remove it, or name another folder with --out")

@@ -178,9 +178,9 @@ def test_the_whole_line_on_a_made_game_fits_together(tmp_path):
 
 
 @pytest.mark.long
-def test_the_made_game_is_learned_in_six_hundred_steps(tmp_path):
+def test_the_made_game_is_learned_in_350_steps(tmp_path):
     import detect_demo
-    line = detect_demo.run(tmp_path / "demo", 60, 160, steps=600)
+    line = detect_demo.run(tmp_path / "demo", 60, 160, steps=350)
     assert line.evaluated.report.real.micro.f1 > 0.7 and line.evaluated.report.real.interval
 
 

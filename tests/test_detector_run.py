@@ -6,11 +6,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from warp.detect.labels import write_set
 from warp.detect.profile import load_profile
 from warp.detect.scenes import make_kit, make_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
+@pytest.mark.long
 def test_a_scheduled_run_makes_trains_measures_and_leaves_its_page(tmp_path):
     made = make_scenes(make_kit(load_profile("sto")), tmp_path / "made", 12, seed=5, size=(640, 360), workers=1).labels
     write_set(replace(made, images=tuple(replace(img, source="real", group=f"install {i % 6}") for i, img in enumerate(made.images))), tmp_path / "by people")  # stands in for screenshots of players
