@@ -87,7 +87,7 @@ def weighed(
     if not likeness: return match
     best, told = max(likeness.values()), dict(match.alternatives)
     none = max(1e-6, 1.0 - sum(told.values())) if told else 1.0
-    bare = min(1.0, max(BARE, exp((NOTHING - best) / FADING), sum(told.get(name, 0.0) for name in VIRTUAL_NAMES)))
+    bare = min(1.0, max(BARE, exp((NOTHING - best) / FADING), sum(told.get(name, 0.0) for name in VIRTUAL_NAMES) if trust else 0.0))
     floor = min([none, *told.values()])
     def heard(name: str) -> float: return bare if name in VIRTUAL_NAMES else exp((likeness.get(name, best - MISSING) - best) / BEHIND)
     weights = {name: told.get(name, floor) ** trust * heard(name) for name in {**told, **likeness}}
