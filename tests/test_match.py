@@ -287,6 +287,8 @@ def test_an_item_of_this_morning_is_found_by_its_picture(crops, index):
 
 def test_what_a_likeness_is_worth():
     torn = said("A", 0.5, "model", ("B", 0.3))
+    nothing = Match("A", 0.9, "model", (("A", 0.9), ("B", 0.0)))
+    assert weighed(nothing, {"A": 0.2, "C": 0.9}, 0.05).alternatives[0][0] == "C", "a share that was rounded to nothing silences no picture"
     assert weighed(torn, {}) == torn, "without pictures nothing changes"
     assert dict(weighed(torn, {"A": 0.7, "B": 0.7}).alternatives)["A"] > 0.5 and weighed(torn, {"A": 0.7, "B": 0.73}).alternatives[0][0] == "B"
     assert weighed(torn, {"A": 0.2, "B": 0.2}).alternatives == torn.alternatives, "pictures that are all unlike say nothing"

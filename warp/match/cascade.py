@@ -86,7 +86,7 @@ def weighed(
 ) -> Match:  # by templates if they chose the name
     "The shares after the pictures have spoken."
     if not likeness: return match
-    best, told = max(likeness.values()), dict(match.alternatives)
+    best, told = max(likeness.values()), {name: max(share, 5e-5) for name, share in match.alternatives}  # shares come with four digits
     none = max(1e-6, 1.0 - sum(told.values())) if told else 1.0
     bare = min(1.0, max(BARE, exp((NOTHING - best) / FADING), min(1.0, trust / HEARD) * sum(told.get(name, 0.0) for name in VIRTUAL_NAMES)))
     floor = min([none, *told.values()])
