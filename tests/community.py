@@ -110,6 +110,6 @@ def first_hour() -> Path:  # hub/, home/, images/, out/ and run.ipynb; to be cop
     contribute(hub, config.delivery_repo, contribution("player-1", png, NAMES[0], "Tachyon Beam", timestamp="2026-11-20T12:00:00Z"), png)
     (folder / "images").mkdir()
     for i, name in enumerate(NAMES): icon(i).save(folder / "images" / f"{quote_plus(name)}.png")
-    done, _ = papermill(folder, folder / "run.ipynb", images=folder / "images", out=folder / "out", steps=3, publish=True)
+    done, _ = papermill(folder, folder / "run.ipynb", images=folder / "images", out=folder / "out", steps=8, publish=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -131,15 +131,18 @@ def test_pain_18_a_guess_keeps_its_score_on_the_way_through_a_labelling_tool(pon
     assert [(b.score, b.source, b.reviewed) for b in remember(home, pond).images[0].boxes] == [(None, "person", True), (0.42, "aoe2 v3", True), (None, "person", True)]
 
 
+def press(desk, button): desk.widget.asked = {"type": button, "page": desk.widget.page}
+
+
 def test_a_draft_at_the_desk_survives_the_kernel(pond, tmp_path):
     desk = LabelDesk(pond, tmp_path / "draft.json")
     assert [b["label"] for b in desk.widget.bboxes] == ["sheep", "deer", "tree"]
     desk.widget.bboxes = desk.widget.bboxes[:2]
-    desk.widget.submit_callback()
+    press(desk, "submit")
     again = LabelDesk(pond, tmp_path / "draft.json")
     assert [i.file.name for i in again.waiting] == ["m1_02.png", "m2_01.png"]
-    again.widget.skip_callback()
-    again.widget.submit_callback()
+    press(again, "skip")
+    press(again, "submit")
     done = again.finish()
     assert [(i.file.name, len(i.boxes), i.verified_empty) for i in done.images] == [("m1_01.png", 2, False), ("m2_01.png", 0, True)]
     assert done.images[0].boxes[1].score == 0.42
