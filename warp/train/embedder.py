@@ -160,12 +160,11 @@ class EmbedderLesson(Lesson):
 
     def _examples(self) -> tuple[Tensor, Tensor]:  # uint8 pictures, their rows
         "Of every item that a held-back crop shows, two made pictures and up to four crops: what a gallery of these items is built from when it is judged."
-        parts = [(self.crops[:0], self.rows[:0])]
-        for row in self.held_rows.unique():
-            i, icon = (self.rows == row).nonzero()[:4, 0], self.icon_of[row].repeat(2)
-            parts.append((self.crops[i], self.rows[i]))
-            if icon[0] >= 0: parts.append((compose(self.references, icon, seeded(int(row))), self.reference_rows[icon]))
-        return torch.cat([x for x, _ in parts]), torch.cat([rows for _, rows in parts])
+        names, g = self.held_rows.unique(), seeded(0)
+        icons = self.icon_of[names][self.icon_of[names] >= 0].repeat(2)
+        made = [compose(self.references, part, g) for part in icons.split(256)] if len(icons) else []
+        few = torch.cat([(self.rows == row).nonzero()[:4, 0] for row in names]) if len(names) else names
+        return torch.cat([self.crops[few], *made]), torch.cat([self.rows[few], self.reference_rows[icons]])
 
     def batch(self) -> tuple[Tensor, Tensor]:  # normalised pictures, rows of the head
         "Pairs of one item each, and some empty slots."
