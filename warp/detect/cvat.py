@@ -100,6 +100,7 @@ def coco_file(source: Path | str) -> Path:
     if len(found) != 1: raise InputError(f"{source}: expected one COCO file, as annotations/instances_default.json, got {[p.name for p in found] or 'none'}: name the file")
     return found[0]
 
+# %% ../../nbs/62_detect.cvat.ipynb #ba0c1198
 def _boxes_by_image(coco: dict, names: dict[int, str], skip: set[str]) -> tuple[dict[int, list[LabelBox]], Counter, int]:
     sizes, found, shapes, skipped = {i["id"]: (i["width"], i["height"]) for i in coco["images"]}, {}, Counter(), 0
     for note in coco["annotations"]:
@@ -181,6 +182,7 @@ def _drawing() -> type:
     if not found: raise MissingExtra("jupyter_bbox_widget in the release that the desk knows, 0.7.0,", "desk")
     return type("Drawing", (BBoxWidget,), {"_esm": own + _IN_TURN, "page": Int().tag(sync=True), "asked": Dict().tag(sync=True)})
 
+# %% ../../nbs/62_detect.cvat.ipynb #a5a6a7f2
 SMALLEST = 2  # pixels of a side: less was a click
 
 class LabelDesk:

@@ -49,6 +49,7 @@ def _size(rng: np.random.Generator, low: float = 38, high: float = 50) -> tuple[
     width = rng.uniform(low, high)
     return width, width / rng.uniform(0.72, 0.92)
 
+# %% ../../nbs/63_detect.panels.ipynb #3d73b5d3
 def _labelled(rng: np.random.Generator, figure: bool = False) -> Window:
     window, size = Window("STATUS" if rng.random() < 0.5 else "EQUIPMENT"), _size(rng)
     step, pitch, label = size[0] + rng.uniform(0, 8), size[1] + rng.uniform(3, 18), rng.uniform(70, 120)
@@ -159,6 +160,7 @@ def _slope(size: tuple[int, int]) -> Image.Image: return Image.linear_gradient("
 @lru_cache(maxsize=64)
 def _font(px: int) -> ImageFont.FreeTypeFont: return ImageFont.load_default(max(6, px)).font_variant(layout_engine=ImageFont.Layout.BASIC)
 
+# %% ../../nbs/63_detect.panels.ipynb #d743b593
 def draw_place(
     icon: Image.Image | None,  # RGBA; None: empty
     size: tuple[int, int],
@@ -270,6 +272,7 @@ def _chat(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Ge
     for i in range(lines): draw.text((x + 8, y + 6 + i * px * 1.4), " ".join(rng.choice(_WORDS, int(w / px / 4))), font=_font(px), fill=_colour(rng.random(), 0.4, 0.8))
     return 1
 
+# %% ../../nbs/63_detect.panels.ipynb #c02f6e15
 def _tray(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Generator) -> int:
     "Buttons in rows, on nothing but the game itself or on a bar of their own; in a tray of one player all are bordered alike."
     columns, rows, side = int(rng.integers(4, 13)), int(rng.integers(1, 4)), rng.uniform(26, 46) * scale
@@ -301,6 +304,7 @@ def _hotbar(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.
         draw.regular_polygon((left + side / 2, y + side / 2, max(2, k)), int(rng.integers(3, 7)), fill=_colour(hue, 0.2, 0.9))
     return n
 
+# %% ../../nbs/63_detect.panels.ipynb #05aa742f
 def _portraits(img: Image.Image, scale: float, next_icon: Callable, rng: np.random.Generator) -> int:
     "Faces of a team in frames, with bars of health."
     columns, rows, side = int(rng.integers(1, 4)), int(rng.integers(1, 6)), rng.uniform(30, 60) * scale

@@ -291,6 +291,7 @@ def encoded(img: Image.Image) -> bytes:
     img.save(file := BytesIO(), "JPEG", quality=90)
     return file.getvalue()
 
+# %% ../../nbs/64_detect.scenes.ipynb #db7954d0
 def make_scenes(
     kit: Kit,
     out: Path | str,  # must be empty or missing
@@ -326,6 +327,7 @@ def _made_from(kit: Kit) -> dict:
     stamps = {item.file: item.sha256 for item in kit.sprites.items} if kit.sprites else {}
     return {"sprites": str(kit.sprites.folder) if kit.sprites else "", "sprite_digests": stamps, "grounds": {sort: str(b.folder) for sort, b in kit.grounds.items()}}
 
+# %% ../../nbs/64_detect.scenes.ipynb #93571d7a
 def misplaced(labels: LabelSet, entries: list[dict], profile: Profile) -> list[str]:
     "What is where its scene type forbids it; classes and effects are compared with the profile."
     types, faults = {s.name: s for s in profile.scenes}, []

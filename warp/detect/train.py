@@ -214,6 +214,7 @@ def _somewhere(pictures: Pictures, i: int, recipe: Recipe, rng: np.random.Genera
     x, y = (int(v) for v in at.clip(0, full - size))
     return x, y, int(size[0]), int(size[1])
 
+# %% ../../nbs/67_detect.train.ipynb #c6141607
 def busy_of(pictures: Pictures, i: int) -> np.ndarray:  # (k, 2): x, y
     "Where a picture without its things changes most from pixel to pixel: the twentieth of its squares from which most can be learned about what is no thing."
     if i not in pictures.busy:
@@ -239,6 +240,7 @@ def _mirrored(table: np.ndarray, width: int) -> np.ndarray:
     left, right = width - table[:, 2], width - table[:, 0]
     return np.column_stack([left, table[:, 1], right, table[:, 3:]])
 
+# %% ../../nbs/67_detect.train.ipynb #1a720357
 def shake(pieces: np.ndarray, rng: np.random.Generator) -> Tensor:  # uint8 (n, h, w, 3) -> (n, 3, h, w)
     "Light, contrast, gamma, tint, sharpness and noise; each piece its own."
     n, h, w, _ = pieces.shape
@@ -286,6 +288,7 @@ def quicker_precision() -> str:
 
 def _clock(accelerator: Accelerator) -> Callable[[], float]: return time.process_time if accelerator.device.type == "cpu" else time.perf_counter
 
+# %% ../../nbs/67_detect.train.ipynb #81c37873
 def train_detector(
     images: Sequence[LabelledImage],
     classes: Sequence[str],
@@ -314,6 +317,7 @@ def _running_mean(kept: list[Tensor], new: list[Tensor], count: Tensor | int) ->
     if kept[0].is_floating_point(): torch._foreach_lerp_(kept, new, max(.02, 9 / (10 + int(count))))
     else: torch._foreach_copy_(kept, new)
 
+# %% ../../nbs/67_detect.train.ipynb #761b27b8
 def _fit(net: HeatNet, pictures: Pictures, classes: tuple[str, ...], recipe: Recipe, accelerator: Accelerator, progress: Callable | None) -> Trained:
     optimizer = torch.optim.AdamW(net.parameters(), recipe.rate, betas=(0.9, 0.99), weight_decay=0.02)
     net = net.to(accelerator.device)

@@ -478,6 +478,7 @@ def _entry_for(kind: str, aspect: float, anchors: dict) -> dict | None:
     entries = [entry for entry in anchors.get("entries", ()) if entry["type"] == kind and entry["slots"]]
     return min(entries, key=lambda e: (abs(e["aspect"] - aspect), -e["n_contributors"]), default=None)
 
+# %% ../../nbs/43_read.boxes.ipynb #6794edb0
 _Waiting = tuple[str, list[Lane]]  # a panel that is looked for, and its rows in the anchors
 
 def _next_panel(scene: Scene, waiting: list[_Waiting], found: dict[str, Registration], alone: bool) -> tuple[_Waiting, Registration] | None:

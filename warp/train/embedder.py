@@ -159,11 +159,11 @@ class EmbedderLesson(Lesson):
         self.shown, self.shown_rows = self._examples()
 
     def _examples(self) -> tuple[Tensor, Tensor]:  # uint8 pictures, their rows
-        "Of every item that a held-back crop shows, two made pictures and up to four crops: what a gallery of these items is built from when it is judged."
+        "Of every item that a held-back crop shows, a made picture and up to two crops: what a gallery of these items is built from when it is judged."
         names, g = self.held_rows.unique(), seeded(0)
-        icons = self.icon_of[names][self.icon_of[names] >= 0].repeat(2)
+        icons = self.icon_of[names][self.icon_of[names] >= 0]
         made = [compose(self.references, part, g) for part in icons.split(256)] if len(icons) else []
-        few = torch.cat([(self.rows == row).nonzero()[:4, 0] for row in names]) if len(names) else names
+        few = torch.cat([(self.rows == row).nonzero()[:2, 0] for row in names]) if len(names) else names
         return torch.cat([self.crops[few], *made]), torch.cat([self.rows[few], self.reference_rows[icons]])
 
     def batch(self) -> tuple[Tensor, Tensor]:  # normalised pictures, rows of the head
@@ -194,6 +194,7 @@ class EmbedderLesson(Lesson):
         said = (embed_pictures(self.net, self.held).cpu() @ unit_length(points).T).argmax(1)
         return (said == self.held_rows).float().mean().item()
 
+# %% ../../nbs/53_train.embedder.ipynb #4f9df194
 @torch.inference_mode()
 def embed_pictures(
     net: IconNet,

@@ -15,6 +15,7 @@ __all__ = ['CHECKS', 'Deadline', 'rate_at', 'adamw', 'Best', 'Lesson', 'faster_i
 import io
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class Best:
         return self.score
 
 # %% ../../nbs/52_train.loop.ipynb #b526ff73
-class Lesson(nn.Module):
+class Lesson(nn.Module, ABC):
     "A network with what it learns from. `forward(*batch)` gives the loss."
     what = "the network"  # in errors and beside the bar
 
@@ -107,13 +108,13 @@ class Lesson(nn.Module):
         super().__init__()
         self.generator, self.bf16 = generator, False
 
+    @abstractmethod
     def batch(self) -> tuple[Tensor, ...]:
         "What to learn from in the next step, drawn with `self.generator`."
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self) -> float:
         "How good it is by now, 0 to 1, on what it does not learn from."
-        raise NotImplementedError
 
     def half(self) -> torch.autocast:
         "A context in which convolutions use bfloat16, if that is faster here."
