@@ -15,7 +15,7 @@ from warp.match import cascade as cascade_module
 from warp.match.cascade import POLICIES, Cascade, best_evidence, seeds, weighed
 from warp.match.hashes import ALGORITHM, UNVERIFIED, HashStage, claims, is_flat
 from warp.match.session import SessionStage, examples_of
-from warp.match.templates import TemplateIndex, TemplateStage, best_names, colours, compare, compare_posed, icon_crop, picture_likeness, posed_likeness, shapes
+from warp.match.templates import SHORTLIST, TemplateIndex, TemplateStage, best_names, colours, compare, compare_posed, icon_crop, picture_likeness, posed_likeness, shapes
 from warp.records import VIRTUAL_NAMES, Box, Match
 
 NAMES = ["Ablative Shell", "Console - Universal - A/B (100%)", "Größe +1", "Phaser Array", "Solanae Deflector Array", "Zebra?"]
@@ -172,7 +172,7 @@ def test_shortlist_and_single_questions(crops):
     index = TemplateIndex.from_crops([f"Item {i}" for i in range(60)] + NAMES, many)
     noisy = (crops + rng.normal(0, 20, crops.shape)).clip(0, 255).astype(np.uint8)
     scores = compare_posed(index, noisy, compare(index, noisy, some(6)))
-    assert ((scores >= 0).sum(axis=1) <= 24).all() and [index.names[i] for i in scores.argmax(1)] == NAMES
+    assert ((scores >= 0).sum(axis=1) <= SHORTLIST).all() and [index.names[i] for i in scores.argmax(1)] == NAMES
     assert picture_likeness(index, crops[0], NAMES[0]) > 0.99 and picture_likeness(index, crops[0], "Of Tomorrow") is None
     assert set(posed_likeness(index, crops[:2], [(NAMES[0], "Of Tomorrow"), ()])[0]) == {NAMES[0]}
 

@@ -9,6 +9,7 @@ from warp.config import Config
 from warp.errors import ModelError
 from warp.match.cascade import with_new_icons
 from warp.match.model import (Calibration, Gallery, IconModel, file_sha256, load_gallery, name_vectors, onnx_session, save_gallery, scores_of, screen_input)
+from warp.match.templates import icon_files
 
 
 def unit(*rows): return np.array([np.array(r, np.float32) / np.linalg.norm(r) for r in rows], np.float32)
@@ -139,11 +140,14 @@ def host_icons(config, **colours):
         icon.save(config.images / f"{name}.png")
 
 
+def wiser_than(model, folder, config): return with_new_icons(model, icon_files(config.images), folder, config.home / "cache/new_icons.npz")
+
+
 def test_what_the_host_shows_and_the_gallery_lacks_is_known_at_once(folder, tmp_path, monkeypatch):
     config = Config(tmp_path / "home", str(tmp_path / "hub"), host_dir=tmp_path / "host")
     host_icons(config, A=(0, 0, 255), New=(0, 200, 220), __empty__=(200, 200, 200))
     model = IconModel.load(folder)
-    wiser = with_new_icons(model, folder, config)
+    wiser = wiser_than(model, folder, config)
     assert list(wiser.gallery.items) == ["A", "B", "New", "__empty__"] and (wiser.gallery.names == "A").sum() == 2  # A keeps its own two points
     assert (wiser.gallery.names == "__empty__").sum() == 1  # no picture ever stands for an empty place
     crop = np.full((1, 64, 64, 3), 5, np.uint8)
@@ -154,17 +158,17 @@ def test_what_the_host_shows_and_the_gallery_lacks_is_known_at_once(folder, tmp_
     def never(*_): raise AssertionError("the kept points were not used")
     with monkeypatch.context() as m:
         m.setattr(IconModel, "icon_points", never)
-        again = with_new_icons(IconModel.load(folder), folder, config)
+        again = wiser_than(IconModel.load(folder), folder, config)
     assert np.allclose(again.gallery.centroids, wiser.gallery.centroids, atol=2e-3)
     host_icons(config, Newer=(220, 200, 0))
-    assert "Newer" in with_new_icons(model, folder, config).gallery.items  # a changed folder is looked at again
+    assert "Newer" in wiser_than(model, folder, config).gallery.items  # a changed folder is looked at again
     (config.home / "cache/new_icons.npz").write_bytes(b"torn")
-    assert "Newer" in with_new_icons(model, folder, config).gallery.items
+    assert "Newer" in wiser_than(model, folder, config).gallery.items
 
 
 def test_no_host_no_new_icons(folder, tmp_path):
     model = IconModel.load(folder)
-    assert with_new_icons(model, folder, Config(tmp_path, "hub")) is model
+    assert with_new_icons(model, [], folder, tmp_path / "new_icons.npz") is model
 
 
 def test_candidates_are_kept_and_right():

@@ -12,6 +12,7 @@ __all__ = ['Stage', 'Stages', 'STAGES', 'FUSION', 'TEMPLATE', 'ACCEPT', 'BEHIND'
            'load_stages', 'with_new_icons', 'Cascade']
 
 # %% ../../nbs/34_match.cascade.ipynb #15f3aa9b
+import os
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -21,7 +22,6 @@ from io import BytesIO
 from math import exp
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote_plus
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from ..errors import InputError, WarpError
 from .hashes import HashStage, is_flat
 from .model import IconModel, file_sha256
 from .session import SessionStage
-from .templates import Allowed, TemplateIndex, TemplateStage, files_stamp, likely_pictures, picture_likeness, read_icons
+from .templates import Allowed, TemplateIndex, TemplateStage, files_stamp, icon_files, item_named, likely_pictures, picture_likeness, products_alone, read_icons
 from ..records import VIRTUAL_NAMES, Match
 
 # %% ../../nbs/34_match.cascade.ipynb #05abdd7b
@@ -135,29 +135,30 @@ POLICIES = {"default": Policy(best_evidence, {}), "seeds": Policy(seeds, {"poses
 def load_stages(config: Config, template_options: dict) -> dict[str, Stage]:
     "The stages for which this machine has the files. Raises `ModelError` for a damaged model set."
     stages: dict[str, Stage] = {}
-    if config.images and any(config.images.glob("*.png")):
-        stages["templates"] = TemplateStage(TemplateIndex.from_folder(config.images, config.home / "cache" / "templates.npz"), **template_options)
+    icons = icon_files(config.images) if config.images and config.images.is_dir() else []
+    if icons: stages["templates"] = TemplateStage(TemplateIndex.from_files(icons, config.home / "cache" / "templates.npz"), **template_options)
     pictures = partial(picture_likeness, stages["templates"].index) if stages else None
     hashes = HashStage.from_file(_knowledge(config), pictures)
     if len(hashes): stages["hashes"] = hashes
-    if folder := current_set(config.models): stages["model"] = with_new_icons(IconModel.load(folder), folder, config)
+    if folder := current_set(config.models): stages["model"] = with_new_icons(IconModel.load(folder), icons, folder, config.home / "cache" / "new_icons.npz")
     return stages
 
 def with_new_icons(
     model: IconModel,
-    folder: Path,  # where it was loaded from
-    config: Config,
+    icons: list[os.DirEntry],  # the host's, from `icon_files`
+    folder: Path,  # where the model was loaded from
+    cache: Path,  # the points are kept there
 ) -> IconModel:
     "The model with a point for every item that the host has a picture of and the gallery lacks. The points are kept until the network or the pictures change."
     known = set(model.gallery.items.tolist())
-    files = [file for file in sorted(config.images.glob("*.png")) if unquote_plus(file.stem) not in known] if config.images else []
+    files = [file for file in icons if item_named(file) not in known]
     if not files: return model
-    cache, stamp = config.home / "cache" / "new_icons.npz", f"{file_sha256(folder / 'icon_embedder.onnx')} {files_stamp(files)}"
+    stamp = f"{file_sha256(folder / 'icon_embedder.onnx')} {files_stamp(files)}"
     kept = _kept_points(cache, stamp)
     if kept is None:
-        names, icons, _ = read_icons(files)
-        usable = np.flatnonzero(~is_flat(icons))
-        kept = [names[i] for i in usable], model.icon_points(icons[usable])
+        names, pictures, _ = read_icons(files)
+        usable = np.flatnonzero(~is_flat(pictures))
+        kept = [names[i] for i in usable], model.icon_points(pictures[usable])
         packed = BytesIO()
         np.savez(packed, stamp=stamp, names=np.array(kept[0], str), points=kept[1].astype(np.float16))
         write_atomic(cache, packed.getvalue())
@@ -221,7 +222,8 @@ class Cascade:
         if crops.dtype != np.uint8 or crops.shape[1:] != (SIDE, SIDE, 3) or len(allowed) != len(crops):
             raise InputError(f"{crops.dtype} {crops.shape} and {len(allowed)} sets of names: expected uint8 (n, {SIDE}, {SIDE}, 3) from crops_array, a set each")
         if self._config is not None and _installed(self._config) != self._seen: self._take_up()
-        return POLICIES[self.policy].decide(self.stages, crops, allowed) if len(crops) else []
+        if not len(crops): return []
+        with products_alone(): return POLICIES[self.policy].decide(self.stages, crops, allowed)
 
     def _take_up(self) -> None:
         try: self.reload()

@@ -127,7 +127,8 @@ def name_vectors(
     "The nearest allowed item of each vector, with a score and up to five alternatives."
     if not len(vectors): return []
     scores = scores_of(gallery.cosines(vectors), np.stack([gallery.candidates(names) for names in allowed]), calibration)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+    few = np.sort(np.argpartition(-scores, min(5, len(gallery)) - 1, axis=1)[:, :5])
+    best = np.take_along_axis(few, np.argsort(-np.take_along_axis(scores, few, 1), axis=1, kind="stable"), 1)
     return [_answer([(str(gallery.items[j]), round(float(row[j]), 4)) for j in order if row[j] > 0], calibration) for row, order in zip(scores, best)]
 
 def _answer(ranked: list[tuple[str, float]], calibration: Calibration) -> Match:

@@ -12,22 +12,23 @@ __all__ = ['Example', 'SessionStage', 'examples_of']
 
 # %% ../../nbs/33_match.session.ipynb #7f4c120e
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..data.crops import open_image
-from ..data.store import Store
 from .hashes import is_flat
-from .templates import Allowed, TemplateIndex, best_names, colours, compare, compare_posed, shapes
+from .templates import Allowed, TemplateIndex, best_names, colours, compare, compare_posed, halved
 from ..records import VIRTUAL_NAMES, Match, slot_named
+
+if TYPE_CHECKING: from warp.data.store import Store
 
 # %% ../../nbs/33_match.session.ipynb #3ab3fe4d
 class Example(NamedTuple):
     "A confirmed crop, ready to be compared."
     name: str
     origin: str  # who says so: user, or where a prepared set came from
-    shape: np.ndarray  # from `match.templates.shapes`
+    half: np.ndarray  # uint8, from `match.templates.halved`, rounded
     colour: np.ndarray  # from `match.templates.colours`
 
 class SessionStage:
@@ -54,7 +55,7 @@ class SessionStage:
         "Remembers an example; the same key again replaces it."
         self.remove(key)
         if is_flat(crop[None])[0]: return False
-        self._examples[key] = Example(name, origin, shapes(crop[None])[0], colours(crop[None])[0])
+        self._examples[key] = Example(name, origin, np.rint(halved(crop[None])[0]).astype(np.uint8), colours(crop[None])[0])
         return True
 
     def remove(self, key: str) -> bool:  # whether it was there
@@ -71,14 +72,14 @@ class SessionStage:
         "The examples as an index, put together again after a change."
         if self._index is None:
             kept = list(self._examples.values())
-            self._index = TemplateIndex([e.name for e in kept], np.stack([e.shape for e in kept]), np.stack([e.colour for e in kept]))
+            self._index = TemplateIndex([e.name for e in kept], np.stack([e.half for e in kept]), np.stack([e.colour for e in kept]))
         return self._index
 
     def __call__(self, crops: np.ndarray, allowed: Allowed) -> list[Match]:
         "A match for every crop; a virtual name never is the answer, but it leads the alternatives."
         if not self._examples: return [Match(None, 0.0, "session")] * len(crops)
         index, wider = self.index, [names if names is None else names | frozenset(VIRTUAL_NAMES) for names in allowed]
-        scores = compare_posed(index, crops, compare(index, crops, wider))
+        scores = compare_posed(index, crops, compare(index, crops, wider, rough=True))
         return [self._answer(best_names(row, index.names)) for row in scores]
 
     def _answer(self, best: tuple[tuple[str, float], ...]) -> Match:
@@ -88,7 +89,7 @@ class SessionStage:
 
 # %% ../../nbs/33_match.session.ipynb #386a0d2f
 def examples_of(
-    store: Store,
+    store: "Store",
     most: int = 2000,  # the newest are taken
 ) -> SessionStage:
     "All confirmed icons of this machine as a session; each under its annotation's id."

@@ -8,18 +8,26 @@ box drawn a few pixels off, an overlay, a dim screen; there `match.model`, which
 
 # %% auto #0
 __all__ = ['SHAPE_PX', 'HUES', 'SATURATIONS', 'BACKGROUND', 'VERSION', 'Allowed', 'MARGIN_PX', 'SHORTLIST', 'ZOOMS', 'INNER_PX',
-           'shapes', 'colours', 'icon_crop', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare',
+           'POSES', 'FLAT', 'THREADS', 'AT_ONCE', 'halved', 'shapes', 'colours', 'icon_crop', 'icon_files',
+           'item_named', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare', 'products_alone',
            'compare_posed', 'best_names', 'posed_likeness', 'likely_pictures', 'picture_likeness', 'TemplateStage']
 
 # %% ../../nbs/31_match.templates.ipynb #1ed6a927
+import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache, cached_property
 from hashlib import sha256
 from io import BytesIO
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from ..config import write_atomic
 from ..data.crops import SIDE
@@ -30,15 +38,18 @@ from ..records import Match
 # %% ../../nbs/31_match.templates.ipynb #87b35921
 SHAPE_PX = SIDE // 2  # shapes are compared at half a crop's size
 
+def halved(
+    pictures: np.ndarray,  # (n, height, width, 3)
+) -> np.ndarray:  # float32, half as high and half as wide
+    "Pictures at half their size, every pixel the mean of four."
+    even, odd = pictures[:, ::2].astype(np.float32), pictures[:, 1::2]
+    return (even[:, :, ::2] + even[:, :, 1::2] + odd[:, :, ::2] + odd[:, :, 1::2]) / 4
+
 def shapes(
     crops: np.ndarray,  # uint8, (n, 64, 64, 3)
 ) -> np.ndarray:  # float32, (n, 3072); rows of length one, or zero for a crop without any contrast
     "Crops as directions: two of them multiplied give the TM_CCOEFF_NORMED of template matching."
-    return _directions(_halved(crops))
-
-def _halved(crops: np.ndarray) -> np.ndarray:  # float32, half the size, every pixel the mean of four
-    even, odd = crops[:, ::2].astype(np.float32), crops[:, 1::2]
-    return (even[:, :, ::2] + even[:, :, 1::2] + odd[:, :, ::2] + odd[:, :, 1::2]) / 4
+    return _directions(halved(crops))
 
 def _directions(pixels: np.ndarray) -> np.ndarray:  # float32 (n, height, width, 3) -> (n, height * width * 3)
     flat = pixels.reshape(len(pixels), pixels.shape[1] * pixels.shape[2], 3)
@@ -74,15 +85,25 @@ def icon_crop(
     ground.alpha_composite(rgba)
     return np.asarray(ground.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
+def icon_files(
+    images: Path,  # the host's: one `quote_plus(name) + ".png"` an item
+) -> list[os.DirEntry]:
+    "A folder's pictures by their names; each entry knows its size and time without being asked again."
+    with os.scandir(images) as entries: return sorted((file for file in entries if file.name.endswith(".png")), key=attrgetter("name"))
+
+def item_named(
+    file: os.DirEntry,  # from `icon_files`
+) -> str: return unquote_plus(file.name.removesuffix(".png"))
+
 def read_icons(
-    files: list[Path],  # named `quote_plus(item) + ".png"`
+    files: list[os.DirEntry],  # from `icon_files`
 ) -> tuple[list[str], np.ndarray, tuple[str, ...]]:  # names; uint8 (n, 64, 64, 3); why the other files are not there
     "The usable ones of these icon files."
     names, crops, rejected = [], [np.empty((0, SIDE, SIDE, 3), np.uint8)], []
     for file in files:
         try:
             with Image.open(file) as icon: crops.append(icon_crop(icon)[None])
-            names.append(unquote_plus(file.stem))
+            names.append(item_named(file))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
             rejected.append(f"{file.name} is no picture that can be used ({e}): let the SETS app download it again")
     return names, np.concatenate(crops), tuple(rejected)
@@ -94,16 +115,22 @@ class TemplateIndex:
     def __init__(
         self,
         names: list[str],  # one a picture; a name may come more than once
-        shape_rows: np.ndarray,  # from `shapes`
+        halves: np.ndarray,  # uint8, (n, 32, 32, 3): from `halved`, rounded
         colour_rows: np.ndarray,  # from `colours`
         rejected: tuple[str, ...] = (),  # what was left out, with the reason
     ):
         self.names, self.rejected = tuple(names), tuple(rejected)
-        self.shapes, self.colours = shape_rows.astype(np.float32), colour_rows.astype(np.float32)
+        self.halves, self.colours = halves, colour_rows.astype(np.float32)
+        self.rough = _directions(halved(halves))  # (n, 768), for a first look
         self._rows, self._columns = {}, {}
         for row, name in enumerate(self.names): self._rows.setdefault(name, []).append(row)
 
     def __len__(self) -> int: return len(self.names)
+
+    @cached_property
+    def shapes(self) -> np.ndarray:  # (n, 3072)
+        "The pictures as directions; made when first asked for, as only the seeds' way needs them."
+        return _directions(self.halves.astype(np.float32))
 
     def columns(self, allowed: frozenset[str] | None) -> np.ndarray:  # positions in `names`, ascending
         "Which pictures may answer for a slot."
@@ -121,10 +148,10 @@ class TemplateIndex:
         rejected: tuple[str, ...] = (),  # what was left out before
     ) -> "TemplateIndex":
         "An index of these pictures, except those without contrast."
-        flat, half = is_flat(crops), np.float16
+        flat = is_flat(crops)
         rejected += tuple(f"{name} has no contrast" for name, empty in zip(names, flat) if empty)
         kept = [name for name, empty in zip(names, flat) if not empty]
-        return cls(kept, shapes(crops[~flat]).astype(half), colours(crops[~flat]).astype(half), rejected)
+        return cls(kept, np.rint(halved(crops[~flat])).astype(np.uint8), colours(crops[~flat]).astype(np.float16), rejected)
 
     @classmethod
     def from_folder(
@@ -133,8 +160,16 @@ class TemplateIndex:
         cache: Path | None = None,  # where the finished matrices are kept for the next start; made anew when the folder has changed
     ) -> "TemplateIndex":
         "An index of a folder's pictures. Raises `InputError` for a folder without any."
-        files = sorted(images.glob("*.png"))
-        if not files: raise InputError(f"there are no icons in {images}: expected one PNG an item; start the SETS app once, or set WARP_HOST_DIR to its folder")
+        if files := icon_files(images): return cls.from_files(files, cache)
+        raise InputError(f"there are no icons in {images}: expected one PNG an item; start the SETS app once, or set WARP_HOST_DIR to its folder")
+
+    @classmethod
+    def from_files(
+        cls,
+        files: list[os.DirEntry],  # from `icon_files`
+        cache: Path | None = None,  # as for `from_folder`
+    ) -> "TemplateIndex":
+        "An index of these files."
         stamp = files_stamp(files) if cache else ""
         index = _read_cache(cache, stamp) if cache else None
         if index is None:
@@ -143,24 +178,24 @@ class TemplateIndex:
         return index
 
 # %% ../../nbs/31_match.templates.ipynb #4f16d8d7
-VERSION = "templates 1"  # of the kept numbers: change it together with `shapes`, `colours` or `icon_crop`
+VERSION = "templates 2"  # of the kept numbers: change it together with `halved`, `colours` or `icon_crop`
 
-def files_stamp(files: list[Path]) -> str:
+def files_stamp(files: list[os.DirEntry]) -> str:
     "Another one as soon as a picture comes, goes or is written anew."
     lines = [f"{file.name} {s.st_size} {s.st_mtime_ns}" for file in files for s in [file.stat()]]
     return sha256("\n".join([VERSION, *lines]).encode("utf-8")).hexdigest()
 
 def _write_cache(cache: Path, stamp: str, index: TemplateIndex) -> None:
-    packed, half = BytesIO(), np.float16  # the rows were rounded to half precision when they were made, so this loses nothing
+    packed = BytesIO()
     texts = {"stamp": stamp, "names": np.array(index.names, str), "rejected": np.array(index.rejected, str)}
-    np.savez(packed, **texts, shapes=index.shapes.astype(half), colours=index.colours.astype(half))
+    np.savez(packed, **texts, halves=index.halves, colours=index.colours.astype(np.float16))  # they were rounded to half precision when they were made, so this loses nothing
     write_atomic(cache, packed.getvalue())
 
 def _read_cache(cache: Path, stamp: str) -> TemplateIndex | None:
     try:
         with np.load(cache) as kept:
             if str(kept["stamp"]) != stamp: return None
-            return TemplateIndex(kept["names"].tolist(), kept["shapes"], kept["colours"], tuple(kept["rejected"].tolist()))
+            return TemplateIndex(kept["names"].tolist(), kept["halves"], kept["colours"], tuple(kept["rejected"].tolist()))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
@@ -180,47 +215,72 @@ def compare(
     allowed: Allowed,
     min_shape: float = -1.0,  # pictures whose pixels correlate less are not considered
     colour: np.ndarray | None = None,  # `colours(crops)`, where the caller has it
+    rough: bool = False,  # at a quarter of a crop's size: a first look, for `compare_posed`
 ) -> np.ndarray:  # float32, (n, pictures): 0 to 1, and -1 where not considered
     "The likeness of every crop to every picture that its slot allows."
-    out = np.full((len(crops), len(index)), -1.0, dtype=np.float32)
-    shape, colour, groups = shapes(crops), colours(crops) if colour is None else colour, {}
+    out, half = np.full((len(crops), len(index)), -1.0, dtype=np.float32), halved(crops)
+    shape, known = (_directions(halved(half)), index.rough) if rough else (_directions(half), index.shapes)
+    colour, groups = colours(crops) if colour is None else colour, {}
     for row, names in enumerate(allowed): groups.setdefault(names, []).append(row)
     for names, rows in groups.items():
         columns = index.columns(names)
         pictures = slice(None) if names is None else columns  # a slice copies nothing
-        alike, tint = shape[rows] @ index.shapes[pictures].T, colour[rows] @ index.colours[pictures].T
+        alike, tint = shape[rows] @ known[pictures].T, colour[rows] @ index.colours[pictures].T
         out[np.ix_(rows, columns)] = np.where(alike < min_shape, -1.0, combined(alike, tint))
     return out
 
 # %% ../../nbs/31_match.templates.ipynb #620d0613
-MARGIN_PX, SHORTLIST = 2, 24  # MARGIN_PX in half-size pixels
-ZOOMS = tuple((across, down) for across in (1.0, 1.1, 0.91) for down in (1.0, 1.1, 0.91))
+MARGIN_PX, SHORTLIST = 2, 32  # MARGIN_PX in half-size pixels
+ZOOMS = (1.0, 1.1, 0.91)  # across and down apart
 INNER_PX = SHAPE_PX - 2 * MARGIN_PX  # a window's side
-_CHANNELS = np.tile(np.eye(3, dtype=np.float32), (INNER_PX ** 2, 1))  # sums up red, green and blue
+POSES = len(ZOOMS) ** 2 * (2 * MARGIN_PX + 1) ** 2
+FLAT = 1e-5  # share of its squares that a window without contrast has left once its mean is taken away: what single precision loses
+THREADS, AT_ONCE = 2, 6  # AT_ONCE: crops whose windows are looked through together
 
-def _zoomed(crops: np.ndarray, zoom: tuple[float, float]) -> np.ndarray:
-    "The crops stretched about their centres, across and down; what comes in at the edges of a shrunk one repeats its border."
-    if zoom == (1, 1): return crops
-    pad, (wide, high) = 4, (SIDE / z for z in zoom)
-    left, top = pad + (SIDE - wide) / 2, pad + (SIDE - high) / 2
-    padded = np.pad(crops, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="edge")
-    return np.stack([np.asarray(Image.fromarray(crop).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(left, top, left + wide, top + high))) for crop in padded])
+def _weights(zoom: float) -> np.ndarray:  # (32, 64)
+    "What each of 32 cells takes of the 64 pixels of a line that is stretched about its middle; past its ends the line repeats its last pixel."
+    pad = 4
+    alone = np.eye(SIDE, dtype=np.float32)[:, np.clip(np.arange(-pad, SIDE + pad), 0, SIDE - 1)]  # row i: a line with light in its pixel i
+    start = pad + (SIDE - SIDE / zoom) / 2
+    stretched = np.asarray(Image.fromarray(alone).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(start, 0, start + SIDE / zoom, SIDE)))
+    return stretched.T.reshape(SHAPE_PX, 2, SIDE).mean(axis=1)
 
-def _windows(crops: np.ndarray) -> np.ndarray:  # float32 (n, zooms, steps down, steps across, inner rows, numbers of a row), a view: nothing is copied yet
-    halves = np.stack([_halved(_zoomed(crops, zoom)) for zoom in ZOOMS], axis=1) - np.float32(128)
-    rows = halves.reshape(len(crops), len(ZOOMS), SHAPE_PX, 3 * SHAPE_PX)
-    return np.lib.stride_tricks.sliding_window_view(rows, (INNER_PX, 3 * INNER_PX), axis=(2, 3))[:, :, :, ::3]
+_STRETCH = np.concatenate([_weights(zoom) for zoom in ZOOMS])
+_STEPS = np.array([[step <= i < step + INNER_PX for i in range(SHAPE_PX)] for step in range(2 * MARGIN_PX + 1)], np.float32)  # sums up what a window sees
 
-def _spread(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n, numbers) -> (n, 3), (n,)
-    "The sums of red, green and blue of each picture, and one over its length once its mean colour is taken away; zero where nothing is left."
-    sums = rows @ _CHANNELS
-    left = np.einsum("nd,nd->n", rows, rows) - np.einsum("nc,nc->n", sums, sums) / INNER_PX ** 2
-    return sums, np.where(left > 1e-6, 1 / np.sqrt(np.maximum(left, 1e-6)), 0)
+class _Windows(NamedTuple):
+    "All poses of some crops."
+    pixels: np.ndarray  # (n, 9, 5, 5, 28, 84), a view: nothing is copied yet
+    sums: np.ndarray  # (n, 225, 3), of red, green and blue
+    length: np.ndarray  # (n, 225), one over the length once the mean colour is taken away; zero where nothing is left
 
-def _best_pose(pictures: np.ndarray, windows: np.ndarray) -> np.ndarray:  # (pictures, numbers), (poses, numbers) -> (pictures,): -1 to 1
+def _windows(crops: np.ndarray) -> _Windows:
+    n, zooms = len(crops), len(ZOOMS)
+    every = np.einsum("py,nyxc,qx->npqc", _STRETCH, crops.astype(np.float32) - 128, _STRETCH, optimize=True)
+    looks = np.ascontiguousarray(every.reshape(n, zooms, SHAPE_PX, zooms, SHAPE_PX, 3).swapaxes(2, 3)).reshape(n, -1, SHAPE_PX, SHAPE_PX, 3)
+    sums = np.einsum("ay,nzyxc,bx->nzabc", _STEPS, looks, _STEPS, optimize=True).reshape(n, POSES, 3)
+    squares = np.einsum("ay,nzyx,bx->nzab", _STEPS, np.einsum("nzyxc,nzyxc->nzyx", looks, looks), _STEPS, optimize=True).reshape(n, POSES)
+    rows = looks.reshape(n, -1, SHAPE_PX, 3 * SHAPE_PX)
+    views = np.lib.stride_tricks.sliding_window_view(rows, (INNER_PX, 3 * INNER_PX), axis=(2, 3))[:, :, :, ::3]
+    return _Windows(views, sums, _over_length(squares, sums))
+
+def _over_length(squares: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    left = squares - np.einsum("...c,...c->...", sums, sums) / INNER_PX ** 2
+    return np.where(left > FLAT * squares, 1 / np.sqrt(np.maximum(left, 1e-6)), np.float32(0))
+
+def _best_pose(pictures: np.ndarray, pixels: np.ndarray, sums: np.ndarray, length: np.ndarray) -> np.ndarray:  # uint8 (pictures, 28, 28, 3), one crop's windows -> (pictures,): -1 to 1
     "The correlation of each picture with the window that suits it best."
-    (sums, length), (means, size) = _spread(pictures), _spread(windows)
-    return ((pictures @ windows.T - sums @ means.T / INNER_PX ** 2) * length[:, None] * size).max(axis=1, initial=0)
+    rows = pictures.reshape(len(pictures), -1).astype(np.float32) - 128
+    own = np.einsum("npc->nc", rows.reshape(len(rows), -1, 3))
+    likeness = (rows @ pixels.reshape(POSES, -1).T - own @ sums.T / INNER_PX ** 2) * length
+    return likeness.max(axis=1) * _over_length(np.einsum("nd,nd->n", rows, rows), own)
+
+@cache
+def _products() -> ThreadpoolController: return ThreadpoolController()
+
+def products_alone() -> AbstractContextManager:
+    "Within it numpy multiplies matrices in the thread that asks: ours are small, and threads that wait for one another cost more than they give."
+    return _products().limit(limits=1, user_api="blas")
 
 def compare_posed(
     index: TemplateIndex,
@@ -229,15 +289,16 @@ def compare_posed(
     colour: np.ndarray | None = None,  # `colours(crops)`, where the caller has it
 ) -> np.ndarray:  # the same shape; -1 for all pictures but the best SHORTLIST of each crop
     "The likeness of each crop to its likeliest pictures, in the best of 225 poses."
-    out = np.full_like(scores, -1.0)
-    if not scores.size: return out
-    colour, inner = colours(crops) if colour is None else colour, index.shapes.reshape(-1, SHAPE_PX, 3 * SHAPE_PX)
-    for i, (row, windows) in enumerate(zip(scores, _windows(crops))):
-        few = np.flatnonzero(row >= 0)
-        if not len(few): continue
-        if len(few) > SHORTLIST: few = few[np.argpartition(-row[few], SHORTLIST)[:SHORTLIST]]
-        pictures = inner[few, MARGIN_PX:-MARGIN_PX, 3 * MARGIN_PX:-3 * MARGIN_PX].reshape(len(few), -1)
-        out[i, few] = combined(_best_pose(pictures, windows.reshape(-1, pictures.shape[1])), index.colours[few] @ colour[i])
+    out, colour = np.full_like(scores, -1.0), colours(crops) if colour is None else colour
+    inside = index.halves[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+
+    def look(start: int) -> None:
+        for i, seen in enumerate(zip(*_windows(crops[start:start + AT_ONCE])), start):
+            few = np.flatnonzero(scores[i] >= 0)
+            if len(few) > SHORTLIST: few = few[np.argpartition(-scores[i, few], SHORTLIST)[:SHORTLIST]]
+            if len(few): out[i, few] = combined(_best_pose(inside[few], *seen), index.colours[few] @ colour[i])
+
+    with products_alone(), ThreadPoolExecutor(THREADS) as pool: list(pool.map(look, range(0, len(crops), AT_ONCE)))
     return out
 
 # %% ../../nbs/31_match.templates.ipynb #afe8dd70
@@ -272,7 +333,7 @@ def likely_pictures(
 ) -> list[dict[str, float]]:  # name -> 0 to 1, the likeliest first
     "How like the likeliest items of its slot every crop is, in the best of 225 poses."
     colour = colours(crops)
-    scores = compare(index, crops, allowed, colour=colour)
+    scores = compare(index, crops, allowed, colour=colour, rough=True)
     for row, names in zip(scores, besides):
         wanted = [i for name in names for i in index._rows.get(name, ()) if row[i] >= 0]
         row[wanted] = 2.0  # into the shortlist, whatever the first look said
@@ -303,7 +364,7 @@ class TemplateStage:
     def __call__(self, crops: np.ndarray, allowed: Allowed) -> list[Match]:
         "A match for every crop. The score is the likeness of `combined`, no probability."
         colour = colours(crops)
-        scores = compare(self.index, crops, allowed, self.min_shape, colour)
+        scores = compare(self.index, crops, allowed, self.min_shape, colour, self.poses)
         if self.poses: scores = compare_posed(self.index, crops, scores, colour)
         return [self._answer(best_names(row, self.index.names)) for row in scores]
 

@@ -9,14 +9,13 @@ frame too, and `read.build` asks the matcher what lies in it."""
 
 # %% auto #0
 __all__ = ['THERE', 'ROOMY', 'SLACK', 'FULL_STEP', 'STRONG_STEP', 'BYTE_STEP', 'UNIT', 'TALL', 'RATIO', 'THREADS', 'USUAL',
-           'SMALL', 'ZOOMS', 'RIVALS', 'FINALISTS', 'EQUIPMENT', 'CONVINCING', 'CLEAR', 'FEW_PLACES', 'CONVINCING_FEW',
-           'APART', 'WORTH_A_LOOK', 'Lane', 'lanes_of', 'edges', 'run_sums', 'outline_map', 'Scene', 'Guess', 'sweep',
-           'Sums', 'sums_of', 'fits', 'evidence', 'places_there', 'Layout', 'layout_of', 'Registration', 'settle',
-           'polish', 'register', 'Proposal', 'convincing', 'panels_on', 'find_panels', 'propose', 'find_places',
-           'likely_panels', 'type_of']
+           'SMALL', 'ZOOMS', 'RIVALS', 'FINALISTS', 'HOPELESS', 'EQUIPMENT', 'CONVINCING', 'CLEAR', 'FEW_PLACES',
+           'CONVINCING_FEW', 'APART', 'ALL_PANELS', 'Lane', 'lanes_of', 'edges', 'run_sums', 'outline_map', 'Scene',
+           'Guess', 'sweep', 'Sums', 'sums_of', 'fits', 'evidence', 'places_there', 'Layout', 'layout_of',
+           'Registration', 'settle', 'polish', 'register', 'Proposal', 'convincing', 'panels_on', 'find_panels',
+           'propose', 'find_places', 'type_of']
 
 # %% ../../nbs/43_read.boxes.ipynb #5ba81d51
-from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -134,16 +133,20 @@ def _greatest(rows: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/43_read.boxes.ipynb #d08f656a
 UNIT, TALL = 12, 15  # pixels of an icon in the shrunken pictures
-RATIO = 1.04  # step between the icon widths that are tried
+RATIO = 1.06  # step between the icon widths that are tried
 THREADS = 2
 USUAL, SMALL = (24.0, 80.0), (16.0, 24.0)  # icon widths on the screen that are tried first, and only where none of these shows a panel
 
 class Scene:
     "A screenshot prepared for the search: its edges, and its outline maps at any scale."
 
-    def __init__(self, img: Image.Image):
-        grey = img.convert("L")
-        self.width, self.height = img.size
+    def __init__(
+        self,
+        img: Image.Image,
+        by: int = 1,  # how many times smaller it is searched; the boxes that are found are the screenshot's own
+    ):
+        grey, self.by = img.convert("L").reduce(by), by
+        self.width, self.height = grey.size
         self._pictures = [grey, grey.reduce(2), grey.reduce(4)]
         self._grey = np.asarray(grey)
         self._maps: dict[tuple[int, bool], np.ndarray] = {}
@@ -404,7 +407,8 @@ def polish(scene: Scene, lanes: list[Lane], layout: Layout, panel: Registration)
     return max(panel, *moved, key=lambda p: p.worth)
 
 # %% ../../nbs/43_read.boxes.ipynb #7c32b155
-RIVALS, FINALISTS = 10, 3  # guesses that are settled, and polished
+RIVALS, FINALISTS = 5, 3  # guesses that are settled, and polished
+HOPELESS = 0.45  # support after settling, below which polishing makes no panel of it: those that are there had 0.70 at least
 
 def register(
     scene: Scene,
@@ -417,6 +421,7 @@ def register(
     settled = settle(scene, lanes, layout, _distinct(coarse, RIVALS))
     if not settled: return None
     best = max(settled, key=lambda p: p.worth)
+    if max(p.support for p in settled) < HOPELESS: return None
     settled += settle(scene, lanes, layout, sweep(scene, lanes, [best.scale], peaks=4))
     return max((polish(scene, lanes, layout, panel) for panel in sorted(settled, key=lambda p: -p.worth)[:FINALISTS]), key=lambda p: p.worth)
 
@@ -501,11 +506,12 @@ def _worthier(scene: Scene, item: _Waiting, panel: Registration, rival: _Waiting
     other = register(scene, rival[1], (0.97 * panel.scale * width, 1.03 * panel.scale * width))
     return (rival, other) if other and other.worth > panel.worth and convincing(scene, other) else (item, panel)
 
-def find_panels(scene: Scene, kinds: list[str], anchors: dict) -> dict[str, Registration]:  # by panel
+def find_panels(scene: Scene, kinds: Collection[str], anchors: dict) -> dict[str, Registration]:  # by panel
     "Every one of these panels that the picture convincingly shows, and of the two kinds of equipment one."
     entries = {kind: entry for kind in kinds if (entry := _entry_for(kind, scene.width / scene.height, anchors))}
     waiting = sorted(((kind, lanes_of(entry)) for kind, entry in entries.items()), key=lambda item: -sum(lane.count for lane in item[1]))
     found: dict[str, Registration] = {}
+    scene.covered = []
     while waiting and (new := _next_panel(scene, waiting, found, alone=len(kinds) == 1)):
         item, panel = _worthier(scene, *new, rival) if (rival := _rival(new[0][0], waiting)) else new
         found[item[0]] = panel
@@ -521,28 +527,19 @@ def propose(
     """Every place of the screen's panels; `[]` where none is found.
 
     Where several slots may share a place each of them is proposed. Raises `SlotError` for an unknown type."""
-    return [place for places in find_places(img, panels_on(screen_type), anchors).values() for place in places]
+    return [place for places in find_places(Scene(img), panels_on(screen_type), anchors).values() for place in places]
 
 def find_places(
-    img: Image.Image,  # a screenshot
-    panels: list[str],  # that may be on it
+    scene: Scene,
+    panels: Collection[str],  # that may be on it
     anchors: dict,  # community_anchors.json
 ) -> dict[str, list[Proposal]]:  # by panel; only those that are there
-    "Every place of every panel that is there."
-    scene = Scene(img)
-    return {kind: _proposals(scene, panel, slots_of(kind)) for kind, panel in find_panels(scene, panels, anchors).items()}
+    "Every place of every panel that is there, in the screenshot's pixels. To ask for more panels of the same scene costs little: it keeps what it has worked out."
+    found = {kind: _proposals(scene, panel, slots_of(kind)) for kind, panel in find_panels(scene, panels, anchors).items()}
+    return {kind: [p._replace(bbox=Box(*(scene.by * v for v in p.bbox))) for p in places] for kind, places in found.items()}
 
 # %% ../../nbs/43_read.boxes.ipynb #3c6e48b9
-WORTH_A_LOOK = 0.1  # belief in a panel
-
-def likely_panels(
-    screen: Match,  # from `read.screens`, all types among its alternatives
-) -> list[str]:
-    "The panels to look for, going by all that the screen model says."
-    belief: Counter = Counter()
-    for kind, share in screen.alternatives or ((screen.name, screen.score),):
-        for panel in panels_on(kind): belief[panel] += share
-    return [panel for panel, share in belief.items() if share >= WORTH_A_LOOK]
+ALL_PANELS = tuple(dict.fromkeys(panel for kind in GROUPS_OF for panel in panels_on(kind)))
 
 def type_of(panels: Collection[str], screen: Match) -> str:
     "The screen type that shows these panels; of the two kinds of collage the one that is likelier, if it could be both."

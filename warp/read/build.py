@@ -30,7 +30,7 @@ from ..host import with_host
 from ..knowledge.anchors import PANELS
 from ..knowledge.vocabulary import Vocabulary
 from ..match.detector import Detector, open_onnx
-from .boxes import EQUIPMENT, Proposal, find_places, likely_panels, panels_on, type_of
+from .boxes import ALL_PANELS, EQUIPMENT, Proposal, Scene, find_places, panels_on, type_of
 from .grid import read_places
 from .hostfile import ground_only, host_file, seated, suits
 from .labels import panels_named
@@ -321,12 +321,12 @@ class Reader:
         tell(STEPS[0], 0, len(STEPS))
         screen = Match(screen_type, 1.0, "person") if screen_type else self.screens(shot.img)
         tell(STEPS[1], 1, len(STEPS))
-        found = self._found(shot.img, screen)
+        scene = Scene(shot.img, -(-shot.img.width // FOUND_AT) if shot.img.width * shot.img.height > HUGE else 1)  # an 8K picture is searched at a third of its size, and cut at its own
+        found = find_places(scene, panels_on(screen_type) if screen_type else ALL_PANELS, self.anchors)
+        if not found and screen.known: found = find_places(scene, panels_on(screen.name), self.anchors)  # less is asked of a panel that stands alone
         tell(STEPS[2], 2, len(STEPS))
         places = self._named(shot.img, found)
-        if not (screen.known or _makes_sense(places)) and (words := self._words(shot.img)):
-            screen, found = self._by_words(shot.img, screen, words)
-            places = self._named(shot.img, found)
+        if not (screen_type or _makes_sense(places)): screen, found, places = self._by_words(shot.img, scene, screen) or (screen, found, places)
         if not found and (found := self._without_maps(shot.img, screen)): places = self._named(shot.img, found)
         if found and not screen_type: screen = self._settled(screen, found)
         tell(STEPS[3], 3, len(STEPS))
@@ -339,30 +339,22 @@ class Reader:
         try: return panels_named(self.lines(img, Box(0, 0, *img.size))) if self.lines else []
         except (WarpError, RuntimeError, ValueError, OSError): return []  # as if it were not installed: the picture says itself that nothing was found
 
-    def _by_words(self, img: Image.Image, screen: Match, words: list[str]) -> tuple[Match, dict[str, list[Proposal]]]:
-        "The screen type that the labels announce, and the places of its panels."
+    def _by_words(self, img: Image.Image, scene: Scene, screen: Match) -> tuple[Match, dict[str, list[Proposal]], list[ReadSlot]] | None:
+        "The type that its labels announce, and the places of its panels, for a picture on which nothing was found, or riddles."
+        if not (words := self._words(img)): return None
         one = [panel for panel in words if panel not in EQUIPMENT or panel == next(p for p in words if p in EQUIPMENT)]
-        return Match(type_of(one, screen), 1.0, "labels", screen.alternatives), self._placed(img, one)
+        found = find_places(scene, one, self.anchors)
+        return Match(type_of(one, screen), 1.0, "labels", screen.alternatives), found, self._named(img, found)
 
     def _without_maps(self, img: Image.Image, screen: Match) -> dict[str, list[Proposal]]:
         "The places that the detector finds where no layout fits, the slot of each row told by what lies in it; nothing without a detector."
         if self.detector is None: return {}
-        kinds = panels_on(screen.name) if screen.known else likely_panels(screen)
+        kinds = panels_on(screen.name) if screen.known else ALL_PANELS
         found: dict[str, list[Proposal]] = {}
         for p in read_places(img, self.detector, self.match, self.vocabulary, [slot for kind in kinds for slot in slots_of(kind) if SLOTS[slot].kind == "icon"]):
             found.setdefault(PANELS[SLOTS[p.slot].group], []).append(Proposal(p.slot, p.slot_index, p.bbox, p.match.score))
         if set(EQUIPMENT) <= found.keys(): found.pop(min(EQUIPMENT, key=lambda panel: len(found[panel])))  # no screen shows both
         return found
-
-    def _found(self, img: Image.Image, screen: Match) -> dict[str, list[Proposal]]:
-        "The places of each panel that is likely, or else of those that a screen of this type has."
-        return self._placed(img, likely_panels(screen)) or (self._placed(img, panels_on(screen.name)) if screen.known else {})
-
-    def _placed(self, img: Image.Image, panels: list[str]) -> dict[str, list[Proposal]]:
-        "The places of each of these panels that is there."
-        by = -(-img.width // FOUND_AT) if img.width * img.height > HUGE else 1  # an 8K picture is searched at a third of its size, and cut at its own
-        found = find_places(img.reduce(by) if by > 1 else img, panels, self.anchors)
-        return {panel: [p._replace(bbox=Box(*(by * v for v in p.bbox))) for p in places] for panel, places in found.items()}
 
     def _ship(self, img: Image.Image, equipment: list[Box]) -> tuple[SeenShip | None, tuple[str, ...]]:
         "The ship whose type stands above the equipment, and what went wrong in looking; the icons do not depend on it."
