@@ -40,8 +40,7 @@ class Box(NamedTuple):
         "Intersection over union of two boxes."
         w = min(self.right, other.right) - max(self.x, other.x)
         h = min(self.bottom, other.bottom) - max(self.y, other.y)
-        both = max(0, w) * max(0, h)
-        return both / (self.area + other.area - both) if both else 0.0
+        return w * h / (self.area + other.area - w * h) if w > 0 and h > 0 else 0.0
 
     def require_inside(self, width: int, height: int) -> "Box":
         "The box itself, if it has an area and lies on a `width` x `height` screenshot; else `BoxError`."

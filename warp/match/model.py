@@ -62,6 +62,7 @@ class Gallery:
         points = np.asarray(self.centroids, np.float32)[order]
         self.centroids = points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-6)
         self.items, self._starts = np.unique(self.names, return_index=True)  # every name once, and where its points begin
+        self._rows = {name: row for row, name in enumerate(self.items.tolist())}
         self._masks: dict[frozenset[str], np.ndarray] = {}
 
     def __len__(self) -> int: return len(self.items)
@@ -75,7 +76,8 @@ class Gallery:
         if names is None: return np.ones(len(self), bool)
         if names not in self._masks:
             if len(self._masks) > 256: self._masks.clear()
-            self._masks[names] = np.isin(self.items, list(names | frozenset(VIRTUAL_NAMES)))
+            self._masks[names] = np.zeros(len(self), bool)
+            self._masks[names][[self._rows[name] for name in names | frozenset(VIRTUAL_NAMES) if name in self._rows]] = True
         return self._masks[names]
 
 # %% ../../nbs/32_match.model.ipynb #5a385828
@@ -112,7 +114,7 @@ def scores_of(
 ) -> np.ndarray:  # (n, items), each row sums to less than one
     "A softmax over the candidates and *none of these*."
     logits = np.where(candidates, cosines, -np.inf) / calibration.temperature
-    none = np.full((len(logits), 1), calibration.unknown_cosine / calibration.temperature)
+    none = np.full((len(logits), 1), calibration.unknown_cosine / calibration.temperature, logits.dtype)
     top = np.maximum(logits.max(1, keepdims=True, initial=-np.inf), none)
     weight = np.exp(logits - top)
     return weight / (weight.sum(1, keepdims=True) + np.exp(none - top))

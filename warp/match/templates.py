@@ -118,10 +118,11 @@ class TemplateIndex:
         halves: np.ndarray,  # uint8, (n, 32, 32, 3): from `halved`, rounded
         colour_rows: np.ndarray,  # from `colours`
         rejected: tuple[str, ...] = (),  # what was left out, with the reason
+        rough: np.ndarray | None = None,  # (n, 768), where the caller has it: the pictures' directions at a quarter of a crop's size, for a first look
     ):
         self.names, self.rejected = tuple(names), tuple(rejected)
         self.halves, self.colours = halves, colour_rows.astype(np.float32)
-        self.rough = _directions(halved(halves))  # (n, 768), for a first look
+        self.rough = (_directions(halved(halves)).astype(np.float16) if rough is None else rough).astype(np.float32)
         self._rows, self._columns = {}, {}
         for row, name in enumerate(self.names): self._rows.setdefault(name, []).append(row)
 
@@ -178,7 +179,7 @@ class TemplateIndex:
         return index
 
 # %% ../../nbs/31_match.templates.ipynb #4f16d8d7
-VERSION = "templates 2"  # of the kept numbers: change it together with `halved`, `colours` or `icon_crop`
+VERSION = "templates 3"  # of the kept numbers: change it together with `halved`, `colours` or `icon_crop`
 
 def files_stamp(files: list[os.DirEntry]) -> str:
     "Another one as soon as a picture comes, goes or is written anew."
@@ -188,14 +189,14 @@ def files_stamp(files: list[os.DirEntry]) -> str:
 def _write_cache(cache: Path, stamp: str, index: TemplateIndex) -> None:
     packed = BytesIO()
     texts = {"stamp": stamp, "names": np.array(index.names, str), "rejected": np.array(index.rejected, str)}
-    np.savez(packed, **texts, halves=index.halves, colours=index.colours.astype(np.float16))  # they were rounded to half precision when they were made, so this loses nothing
+    np.savez(packed, **texts, halves=index.halves, colours=index.colours.astype(np.float16), rough=index.rough.astype(np.float16))  # they were rounded to half precision when they were made, so this loses nothing
     write_atomic(cache, packed.getvalue())
 
 def _read_cache(cache: Path, stamp: str) -> TemplateIndex | None:
     try:
         with np.load(cache) as kept:
             if str(kept["stamp"]) != stamp: return None
-            return TemplateIndex(kept["names"].tolist(), kept["halves"], kept["colours"], tuple(kept["rejected"].tolist()))
+            return TemplateIndex(kept["names"].tolist(), kept["halves"], kept["colours"], tuple(kept["rejected"].tolist()), kept["rough"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
@@ -246,7 +247,8 @@ def _weights(zoom: float) -> np.ndarray:  # (32, 64)
     return stretched.T.reshape(SHAPE_PX, 2, SIDE).mean(axis=1)
 
 _STRETCH = np.concatenate([_weights(zoom) for zoom in ZOOMS])
-_STEPS = np.array([[step <= i < step + INNER_PX for i in range(SHAPE_PX)] for step in range(2 * MARGIN_PX + 1)], np.float32)  # sums up what a window sees
+_STEPS = np.array([[step <= i < step + INNER_PX for i in range(SHAPE_PX)] for step in range(2 * MARGIN_PX + 1)], np.float32)  # (5, 32), sums up what a window sees
+_COLOURED, _GREY = np.kron(_STEPS, np.eye(3, dtype=np.float32)).T, np.kron(_STEPS, np.ones((1, 3), np.float32)).T  # the same along a row of colours: each for itself, or all
 
 class _Windows(NamedTuple):
     "All poses of some crops."
@@ -257,10 +259,8 @@ class _Windows(NamedTuple):
 def _windows(crops: np.ndarray) -> _Windows:
     n, zooms = len(crops), len(ZOOMS)
     every = np.einsum("py,nyxc,qx->npqc", _STRETCH, crops.astype(np.float32) - 128, _STRETCH, optimize=True)
-    looks = np.ascontiguousarray(every.reshape(n, zooms, SHAPE_PX, zooms, SHAPE_PX, 3).swapaxes(2, 3)).reshape(n, -1, SHAPE_PX, SHAPE_PX, 3)
-    sums = np.einsum("ay,nzyxc,bx->nzabc", _STEPS, looks, _STEPS, optimize=True).reshape(n, POSES, 3)
-    squares = np.einsum("ay,nzyx,bx->nzab", _STEPS, np.einsum("nzyxc,nzyxc->nzyx", looks, looks), _STEPS, optimize=True).reshape(n, POSES)
-    rows = looks.reshape(n, -1, SHAPE_PX, 3 * SHAPE_PX)
+    rows = np.ascontiguousarray(every.reshape(n, zooms, SHAPE_PX, zooms, SHAPE_PX, 3).swapaxes(2, 3)).reshape(n, -1, SHAPE_PX, 3 * SHAPE_PX)
+    sums, squares = (_STEPS @ (rows @ _COLOURED)).reshape(n, POSES, 3), (_STEPS @ (rows ** 2 @ _GREY)).reshape(n, POSES)
     views = np.lib.stride_tricks.sliding_window_view(rows, (INNER_PX, 3 * INNER_PX), axis=(2, 3))[:, :, :, ::3]
     return _Windows(views, sums, _over_length(squares, sums))
 
