@@ -133,7 +133,7 @@ def _greatest(rows: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/43_read.boxes.ipynb #d08f656a
 UNIT, TALL = 12, 15  # pixels of an icon in the shrunken pictures
-RATIO = 1.07  # step between the icon widths that are tried
+RATIO = 1.06  # step between the icon widths that are tried
 THREADS = 2
 USUAL, SMALL = (24.0, 80.0), (16.0, 24.0)  # icon widths on the screen that are tried first, and only where none of these shows a panel
 
