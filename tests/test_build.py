@@ -11,7 +11,7 @@ from warp.config import Config
 from warp.demo import World
 from warp.errors import InputError, ModelError, SlotError
 from warp.knowledge.vocabulary import Vocabulary
-from warp.read.build import STEPS, Build, Reader, Seen, merge_builds, read_build
+from warp.read.build import _ship, STEPS, Build, Reader, Seen, merge_builds, read_build
 from warp.read.hostfile import HOST_KEYS, host_file
 from warp.read.places import ReadSlot, decide_rows, draw_places, names_of, seats_of
 from warp.read.ships import places_on, seats_on, ship_named, ship_on, ships
@@ -277,8 +277,7 @@ def test_a_reading_can_be_ended_before_each_of_its_steps(made):
 
 def test_a_reader_of_text_that_fails_costs_only_the_ship(made):
     def broken(img, piece): raise RuntimeError("the network of letters is ill")
-    ill = Reader(lambda img: SPACE, lambda crops, allowed: [Match(None, 0.0, "model")] * len(crops), {"entries": []}, Vocabulary.load(), lines=broken)
-    ship, notes = ill._ship(made.image, [Box(600, 400, 46, 56)])
+    ship, notes = _ship(broken, {}, made.image, [Box(600, 400, 46, 56)])
     assert ship is None and "the network of letters is ill" in notes[0]
 
 

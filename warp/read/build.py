@@ -256,6 +256,20 @@ def _parts(folder: Path) -> tuple[Callable[[Image.Image], Match], dict, dict, De
     require_whole(folder)
     return ScreenModel.load(folder), read_json(folder / "community_anchors.json", {"entries": []}), read_json(folder / "ship_type_corrections.json", {}), open_onnx(folder / "detector.onnx") if (folder / "detector.onnx").is_file() else None
 
+# %% ../../nbs/44_read.build.ipynb #3b38090c
+_Lines = Callable[[Image.Image, Box], list[Line]]  # reads the text on a piece of a picture
+
+def _words(lines: _Lines | None, img: Image.Image) -> list[str]:
+    "The panels whose labels are written on a picture of which nothing else makes sense; none without a reader of text. Lines that are no labels are dropped here."
+    try: return panels_named(lines(img, Box(0, 0, *img.size))) if lines else []
+    except (WarpError, RuntimeError, ValueError, OSError): return []  # as if it were not installed: the picture says itself that nothing was found
+
+def _ship(lines: _Lines | None, corrections: dict, img: Image.Image, equipment: list[Box]) -> tuple[SeenShip | None, tuple[str, ...]]:
+    "The ship whose type stands above the equipment, and what went wrong in looking."
+    if not (lines and equipment): return None, ()
+    try: return ship_on(lines(img, _above(equipment, img.size)), corrections), ()
+    except (WarpError, RuntimeError, ValueError, OSError) as e: return None, (f"the ship's line could not be read ({e})",)
+
 def _above(equipment: list[Box], size: tuple[int, int]) -> Box:
     "The piece of the picture over a panel's icons, and somewhat to their left, where the labels of the rows are."
     wide, high = equipment[0].width, equipment[0].height
@@ -266,6 +280,20 @@ def _makes_sense(places: list[ReadSlot]) -> bool:
     "Whether most places hold something, or plainly nothing; a panel laid over something else holds riddles."
     return 2 * sum(place.state != "unknown" for place in places) > len(places)
 
+def _settled(screen: Match, panels: Collection[str]) -> Match:
+    "The screen model's word, or that of the panels where it is another."
+    name = type_of(panels, screen)
+    return screen if name == screen.name else Match(name, dict(screen.alternatives).get(name, 0.0), "boxes", screen.alternatives)
+
+def _nothing(file: str, screen: Match, anchors: dict) -> str:
+    "Why nothing was read, in words."
+    if not screen.known:
+        best = f"; the nearest is {screen.alternatives[0][0]} with {screen.alternatives[0][1]:.2f}" if screen.alternatives else ""
+        return f"{file} shows none of the screens that warp knows{best}"
+    if not anchors.get("entries"): return f"nobody has confirmed a layout yet, so the slots on {file} cannot be found: confirm some boxes, or run `warp update`"
+    return f"{file} looks like {screen.name} ({screen.score:.2f}), but the panel was not found on it: is the whole panel on the picture, with icons of 16 pixels or more?"
+
+# %% ../../nbs/44_read.build.ipynb #cdcaadc0
 Step = Callable[[str, int, int], object]  # what comes now, steps done, steps in all
 STEPS = ("looking what the picture shows", "finding the places", "naming what lies in them", "reading the ship")
 
@@ -279,7 +307,7 @@ class Reader:
         anchors: dict,  # community_anchors.json
         vocabulary: Vocabulary,
         corrections: dict | None = None,  # ship_type_corrections.json, for `knowledge.corrections.apply_correction`
-        lines: Callable[[Image.Image, Box], list[Line]] | None = None,  # reads text on a piece of the picture; None: no ship is read
+        lines: _Lines | None = None,  # reads text on a piece of the picture; None: no ship is read
         detector: Detector | None = None,  # finds places where no layout fits; None: then nothing is found there
     ):
         self.screens, self.match, self.anchors, self.vocabulary, self.corrections, self.lines = screens, match, anchors, vocabulary, corrections or {}, lines
@@ -328,20 +356,15 @@ class Reader:
         places = self._named(shot.img, found)
         if not (screen_type or _makes_sense(places)): screen, found, places = self._by_words(shot.img, scene, screen) or (screen, found, places)
         if not found and (found := self._without_maps(shot.img, screen)): places = self._named(shot.img, found)
-        if found and not screen_type: screen = self._settled(screen, found)
+        if found and not screen_type: screen = _settled(screen, found)
         tell(STEPS[3], 3, len(STEPS))
-        ship, notes = self._ship(shot.img, [place.bbox for place in found.get("SPACE_EQ", ())])
-        seen = Seen(shot.file, screen, "" if places else self._nothing(shot.file or "the picture", screen), (*shot.notes, *notes))
+        ship, notes = _ship(self.lines, self.corrections, shot.img, [place.bbox for place in found.get("SPACE_EQ", ())])
+        seen = Seen(shot.file, screen, "" if places else _nothing(shot.file or "the picture", screen, self.anchors), (*shot.notes, *notes))
         return Build(in_panel_order(places), (seen,), ship=ship, vocabulary=self.vocabulary)
-
-    def _words(self, img: Image.Image) -> list[str]:
-        "The panels whose labels are written on a picture of which nothing else makes sense; none without a reader of text. Lines that are no labels are dropped here."
-        try: return panels_named(self.lines(img, Box(0, 0, *img.size))) if self.lines else []
-        except (WarpError, RuntimeError, ValueError, OSError): return []  # as if it were not installed: the picture says itself that nothing was found
 
     def _by_words(self, img: Image.Image, scene: Scene, screen: Match) -> tuple[Match, dict[str, list[Proposal]], list[ReadSlot]] | None:
         "The type that its labels announce, and the places of its panels, for a picture on which nothing was found, or riddles."
-        if not (words := self._words(img)): return None
+        if not (words := _words(self.lines, img)): return None
         one = [panel for panel in words if panel not in EQUIPMENT or panel == next(p for p in words if p in EQUIPMENT)]
         found = find_places(scene, one, self.anchors)
         return Match(type_of(one, screen), 1.0, "labels", screen.alternatives), found, self._named(img, found)
@@ -356,33 +379,12 @@ class Reader:
         if set(EQUIPMENT) <= found.keys(): found.pop(min(EQUIPMENT, key=lambda panel: len(found[panel])))  # no screen shows both
         return found
 
-    def _ship(self, img: Image.Image, equipment: list[Box]) -> tuple[SeenShip | None, tuple[str, ...]]:
-        "The ship whose type stands above the equipment, and what went wrong in looking; the icons do not depend on it."
-        if not (self.lines and equipment): return None, ()
-        try: return ship_on(self.lines(img, _above(equipment, img.size)), self.corrections), ()
-        except (WarpError, RuntimeError, ValueError, OSError) as e: return None, (f"the ship's line could not be read ({e})",)
-
-    def _settled(self, screen: Match, panels: Collection[str]) -> Match:
-        "The screen model's word, or that of the panels where it is another."
-        name = type_of(panels, screen)
-        return screen if name == screen.name else Match(name, dict(screen.alternatives).get(name, 0.0), "boxes", screen.alternatives)
-
     def _named(self, img: Image.Image, panels: dict[str, list[Proposal]]) -> list[ReadSlot]:
         "Crops and names."
         found = [place for panel in panels.values() for place in panel]
         allowed = {slot: self.vocabulary.names(slot) for slot in {p.slot for p in found}}
         matches = self.match(crops_array(img, [p.bbox for p in found]), [allowed[p.slot] for p in found]) if found else []
         return decide_rows([ReadSlot(p.slot, p.slot_index, p.bbox, m) for p, m in zip(found, matches)])
-
-    def _nothing(self, file: str, screen: Match) -> str:
-        "Why nothing was read, in words."
-        if not screen.known:
-            best = f"; the nearest is {screen.alternatives[0][0]} with {screen.alternatives[0][1]:.2f}" if screen.alternatives else ""
-            return f"{file} shows none of the screens that warp knows{best}"
-        if not self.anchors.get("entries"):
-            return f"nobody has confirmed a layout yet, so the slots on {file} cannot be found: confirm some boxes, or run `warp update`"
-        return (f"{file} looks like {screen.name} ({screen.score:.2f}), but the panel was not found on it: "
-                "is the whole panel on the picture, with icons of 16 pixels or more?")
 
 # %% ../../nbs/44_read.build.ipynb #763971fe
 def read_build(
