@@ -8,8 +8,8 @@ than guess, never names an empty slot, and looks at every call whether a newer m
 
 # %% auto #0
 __all__ = ['Stage', 'Stages', 'STAGES', 'FUSION', 'TEMPLATE', 'ACCEPT', 'BEHIND', 'MISSING', 'NOTHING', 'FADING', 'BARE', 'HEARD',
-           'SURE', 'SAME', 'UNASKED', 'LEAST', 'PROVEN', 'POLICIES', 'seeds', 'weighed', 'best_evidence', 'Policy',
-           'load_stages', 'with_new_icons', 'Cascade']
+           'SURE', 'SAME', 'UNASKED', 'LEAST', 'FEW', 'PROVEN', 'POLICIES', 'seeds', 'weighed', 'best_evidence',
+           'Policy', 'load_stages', 'with_new_icons', 'Cascade']
 
 # %% ../../nbs/34_match.cascade.ipynb #15f3aa9b
 import os
@@ -31,7 +31,7 @@ from ..errors import InputError, WarpError
 from .hashes import HashStage, is_flat
 from .model import IconModel, file_sha256
 from .session import SessionStage
-from .templates import Allowed, TemplateIndex, TemplateStage, files_stamp, icon_files, item_named, likely_pictures, picture_likeness, products_alone, read_icons
+from .templates import SHORTLIST, Allowed, TemplateIndex, TemplateStage, files_stamp, icon_files, item_named, likely_pictures, picture_likeness, products_alone, read_icons
 from ..records import VIRTUAL_NAMES, Match
 
 # %% ../../nbs/34_match.cascade.ipynb #05abdd7b
@@ -99,6 +99,7 @@ def weighed(
 # %% ../../nbs/34_match.cascade.ipynb #60df5457
 SURE, SAME, UNASKED = 0.95, 0.95, 0.74  # a share nobody questions; a likeness that means the same picture; the most for an answer that a person should see
 LEAST = 0.75  # a share that is believed
+FEW = 16  # pictures that are looked at closely where a proven model has named five of them: more change no answer
 PROVEN = 0.9  # share of held-back crops that a model must have named to be believed alone where there are templates
 
 def _earned(stages: Stages) -> float:
@@ -112,16 +113,17 @@ def best_evidence(stages: Stages, crops: np.ndarray, allowed: Allowed) -> list[M
     rest = [i for i in range(len(crops)) if not flat[i]]
     answers |= _ask(stages, "model", crops, allowed, rest)
     doubtful = [i for i in rest if earned < PROVEN or _first(answers[i])[1] < SURE]
-    if "templates" in stages and doubtful: answers |= _weighed(stages["templates"], crops, allowed, answers, doubtful, HEARD if earned >= PROVEN else HEARD * earned)
+    if "templates" in stages and doubtful: answers |= _weighed(stages["templates"], crops, allowed, answers, doubtful, earned)
     answers |= {i: _believed(answers[i], LEAST) for i in rest}
     answers |= {i: match for i, match in _ask(stages, "session", crops, allowed, doubtful).items() if match.score >= SAME}
     unknown = [i for i in doubtful if not answers[i].known and _first(answers[i])[0] not in VIRTUAL_NAMES]
     answers |= {i: replace(match, score=min(match.score, UNASKED)) for i, match in _ask(stages, "hashes", crops, allowed, unknown).items() if match.known}
     return [answers[i] for i in range(len(crops))]
 
-def _weighed(templates: TemplateStage, crops: np.ndarray, allowed: Allowed, answers: dict[int, Match], rows: list[int], trust: float) -> dict[int, Match]:
+def _weighed(templates: TemplateStage, crops: np.ndarray, allowed: Allowed, answers: dict[int, Match], rows: list[int], earned: float) -> dict[int, Match]:
+    trust, most = (HEARD, FEW) if earned >= PROVEN else (HEARD * earned, SHORTLIST)
     told = [tuple(name for name, _ in answers[i].alternatives) for i in rows]
-    likeness = likely_pictures(templates.index, crops[rows], [allowed[i] for i in rows], told)
+    likeness = likely_pictures(templates.index, crops[rows], [allowed[i] for i in rows], told, most)
     return {i: weighed(answers[i], few, trust) for i, few in zip(rows, likeness)}
 
 # %% ../../nbs/34_match.cascade.ipynb #f0cb40da

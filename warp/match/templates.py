@@ -287,7 +287,8 @@ def compare_posed(
     crops: np.ndarray,  # uint8, (n, 64, 64, 3)
     scores: np.ndarray,  # (n, pictures) from `compare`; negative: not to be considered
     colour: np.ndarray | None = None,  # `colours(crops)`, where the caller has it
-) -> np.ndarray:  # the same shape; -1 for all pictures but the best SHORTLIST of each crop
+    most: int = SHORTLIST,  # pictures that are looked at closely
+) -> np.ndarray:  # the same shape; -1 for all pictures but the best `most` of each crop
     "The likeness of each crop to its likeliest pictures, in the best of 225 poses."
     out, colour = np.full_like(scores, -1.0), colours(crops) if colour is None else colour
     inside = index.halves[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
@@ -295,7 +296,7 @@ def compare_posed(
     def look(start: int) -> None:
         for i, seen in enumerate(zip(*_windows(crops[start:start + AT_ONCE])), start):
             few = np.flatnonzero(scores[i] >= 0)
-            if len(few) > SHORTLIST: few = few[np.argpartition(-scores[i, few], SHORTLIST)[:SHORTLIST]]
+            if len(few) > most: few = few[np.argpartition(-scores[i, few], most)[:most]]
             if len(few): out[i, few] = combined(_best_pose(inside[few], *seen), index.colours[few] @ colour[i])
 
     with products_alone(), ThreadPoolExecutor(THREADS) as pool: list(pool.map(look, range(0, len(crops), AT_ONCE)))
@@ -330,6 +331,7 @@ def likely_pictures(
     crops: np.ndarray,  # uint8, (n, 64, 64, 3)
     allowed: Allowed,
     besides: list[tuple[str, ...]],  # per crop, names that must be among them, if their slot allows them
+    most: int = SHORTLIST,  # pictures that are looked at closely
 ) -> list[dict[str, float]]:  # name -> 0 to 1, the likeliest first
     "How like the likeliest items of its slot every crop is, in the best of 225 poses."
     colour = colours(crops)
@@ -337,7 +339,7 @@ def likely_pictures(
     for row, names in zip(scores, besides):
         wanted = [i for name in names for i in index._rows.get(name, ()) if row[i] >= 0]
         row[wanted] = 2.0  # into the shortlist, whatever the first look said
-    return [dict(best_names(row, index.names, SHORTLIST)) for row in compare_posed(index, crops, scores, colour)]
+    return [dict(best_names(row, index.names, most)) for row in compare_posed(index, crops, scores, colour, most)]
 
 # %% ../../nbs/31_match.templates.ipynb #6e4f5ceb
 def picture_likeness(
