@@ -3056,6 +3056,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'warp/train/samples.py'),
                                     'warp.train.samples.Samples.take': ('train.samples.html#samples.take', 'warp/train/samples.py'),
                                     'warp.train.samples.Split': ('train.samples.html#split', 'warp/train/samples.py'),
+                                    'warp.train.samples.Split.judge': ('train.samples.html#split.judge', 'warp/train/samples.py'),
                                     'warp.train.samples._held_groups': ('train.samples.html#_held_groups', 'warp/train/samples.py'),
                                     'warp.train.samples.split_samples': ('train.samples.html#split_samples', 'warp/train/samples.py'),
                                     'warp.train.samples.toy_crop': ('train.samples.html#toy_crop', 'warp/train/samples.py'),

@@ -225,7 +225,7 @@ def prepare_embedder(
     icons = as_tensor(references[1]), torch.tensor([row[name] for name in references[0]], dtype=torch.int64)
     if not len(split.train) and not len(references[0]):
         raise TrainingError("there are neither crops nor clean icons to learn from: sync some confirmations or name the host's images folder")
-    return EmbedderLesson(net, head, labels, pairs(split.train), icons, pairs(split.valid), seeded(seed + 1)), carried
+    return EmbedderLesson(net, head, labels, pairs(split.train), icons, pairs(split.judge), seeded(seed + 1)), carried
 
 # %% ../../nbs/53_train.embedder.ipynb #95eaa659
 @dataclass
