@@ -1,11 +1,14 @@
 "The matcher's stages and the cascade: what is claimed, what is refused, and that nothing virtual ever gets a name."
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 from urllib.parse import quote_plus
 
 import numpy as np
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_info
 
 from warp.config import Config, write_atomic, write_json
 from warp.data.crops import crop_phash
@@ -15,7 +18,7 @@ from warp.match import cascade as cascade_module
 from warp.match.cascade import POLICIES, Cascade, best_evidence, seeds, weighed
 from warp.match.hashes import ALGORITHM, UNVERIFIED, HashStage, claims, is_flat
 from warp.match.session import SessionStage, examples_of
-from warp.match.templates import SHORTLIST, TemplateIndex, TemplateStage, best_names, colours, compare, compare_posed, icon_crop, picture_likeness, posed_likeness, shapes
+from warp.match.templates import SHORTLIST, TemplateIndex, TemplateStage, best_names, colours, compare, compare_posed, icon_crop, picture_likeness, posed_likeness, products_alone, shapes
 from warp.records import VIRTUAL_NAMES, Box, Match
 
 NAMES = ["Ablative Shell", "Console - Universal - A/B (100%)", "Größe +1", "Phaser Array", "Solanae Deflector Array", "Zebra?"]
@@ -164,6 +167,21 @@ def test_poses_find_a_box_that_is_off(index, crops):
     one, posed = compare(index, off, some(6)), compare_posed(index, off, compare(index, off, some(6)))
     assert (np.diag(posed) > np.diag(one) + 0.1).all()
     assert [m.name for m in TemplateStage(index)(off, some(6))] == NAMES
+
+
+def test_numpys_threads_are_put_back_by_the_last_who_leaves():
+    def allowed() -> list[int]: return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+    before, both, first_out = allowed(), Barrier(2), Event()
+
+    def stay(last: bool) -> list[int]:
+        with products_alone:
+            both.wait(30)
+            if last: assert first_out.wait(30)
+            seen = allowed()
+        first_out.set()
+        return seen
+    with ThreadPoolExecutor(2) as pool: seen = list(pool.map(stay, (False, True)))
+    assert seen == [[1] * len(before)] * 2 and allowed() == before
 
 
 def test_shortlist_and_single_questions(crops):

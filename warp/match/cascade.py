@@ -225,7 +225,7 @@ class Cascade:
             raise InputError(f"{crops.dtype} {crops.shape} and {len(allowed)} sets of names: expected uint8 (n, {SIDE}, {SIDE}, 3) from crops_array, a set each")
         if self._config is not None and _installed(self._config) != self._seen: self._take_up()
         if not len(crops): return []
-        with products_alone(): return POLICIES[self.policy].decide(self.stages, crops, allowed)
+        with products_alone: return POLICIES[self.policy].decide(self.stages, crops, allowed)
 
     def _take_up(self) -> None:
         try: self.reload()

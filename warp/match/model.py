@@ -76,8 +76,9 @@ class Gallery:
         if names is None: return np.ones(len(self), bool)
         if names not in self._masks:
             if len(self._masks) > 256: self._masks.clear()
-            self._masks[names] = np.zeros(len(self), bool)
-            self._masks[names][[self._rows[name] for name in names | frozenset(VIRTUAL_NAMES) if name in self._rows]] = True
+            mask = np.zeros(len(self), bool)
+            mask[[self._rows[name] for name in names | frozenset(VIRTUAL_NAMES) if name in self._rows]] = True
+            self._masks[names] = mask
         return self._masks[names]
 
 # %% ../../nbs/32_match.model.ipynb #5a385828

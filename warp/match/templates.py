@@ -8,20 +8,21 @@ box drawn a few pixels off, an overlay, a dim screen; there `match.model`, which
 
 # %% auto #0
 __all__ = ['SHAPE_PX', 'HUES', 'SATURATIONS', 'BACKGROUND', 'VERSION', 'Allowed', 'MARGIN_PX', 'SHORTLIST', 'ZOOMS', 'INNER_PX',
-           'POSES', 'FLAT', 'THREADS', 'AT_ONCE', 'halved', 'shapes', 'colours', 'icon_crop', 'icon_files',
-           'item_named', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare', 'products_alone',
+           'POSES', 'FLAT', 'THREADS', 'AT_ONCE', 'products_alone', 'halved', 'shapes', 'colours', 'icon_crop',
+           'icon_files', 'item_named', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare',
            'compare_posed', 'best_names', 'posed_likeness', 'likely_pictures', 'picture_likeness', 'TemplateStage']
 
 # %% ../../nbs/31_match.templates.ipynb #1ed6a927
 import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from functools import cache, cached_property
 from hashlib import sha256
 from io import BytesIO
 from operator import attrgetter
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
@@ -275,12 +276,24 @@ def _best_pose(pictures: np.ndarray, pixels: np.ndarray, sums: np.ndarray, lengt
     likeness = (rows @ pixels.reshape(POSES, -1).T - own @ sums.T / INNER_PX ** 2) * length
     return likeness.max(axis=1) * _over_length(np.einsum("nd,nd->n", rows, rows), own)
 
-@cache
-def _products() -> ThreadpoolController: return ThreadpoolController()
+class _Alone:
+    "Within it numpy multiplies matrices in the thread that asks; the last thread that leaves it puts back what was."
+    def __init__(self): self.lock, self.inside, self.limits = Lock(), 0, ExitStack()
 
-def products_alone() -> AbstractContextManager:
-    "Within it numpy multiplies matrices in the thread that asks: ours are small, and threads that wait for one another cost more than they give."
-    return _products().limit(limits=1, user_api="blas")
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside: self.limits.enter_context(_controller().limit(limits=1, user_api="blas"))
+            self.inside += 1
+
+    def __exit__(self, *_) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside: self.limits.close()
+
+@cache
+def _controller() -> ThreadpoolController: return ThreadpoolController()
+
+products_alone = _Alone()  # `with products_alone:` around products as small as ours, whose threads cost more than they give
 
 def compare_posed(
     index: TemplateIndex,
@@ -299,7 +312,7 @@ def compare_posed(
             if len(few) > most: few = few[np.argpartition(-scores[i, few], most)[:most]]
             if len(few): out[i, few] = combined(_best_pose(inside[few], *seen), index.colours[few] @ colour[i])
 
-    with products_alone(), ThreadPoolExecutor(THREADS) as pool: list(pool.map(look, range(0, len(crops), AT_ONCE)))
+    with products_alone, ThreadPoolExecutor(THREADS) as pool: list(pool.map(look, range(0, len(crops), AT_ONCE)))
     return out
 
 # %% ../../nbs/31_match.templates.ipynb #afe8dd70
