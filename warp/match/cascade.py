@@ -99,7 +99,7 @@ def weighed(
 # %% ../../nbs/34_match.cascade.ipynb #60df5457
 SURE, SAME, UNASKED = 0.95, 0.95, 0.74  # a share nobody questions; a likeness that means the same picture; the most for an answer that a person should see
 LEAST = 0.75  # a share that is believed
-FEW = 16  # pictures that are looked at closely where a proven model has named five of them: more change no answer
+FEW = 8  # pictures that are looked at closely where a proven model has named five of them: more change no answer
 PROVEN = 0.9  # share of held-back crops that a model must have named to be believed alone where there are templates
 
 def _earned(stages: Stages) -> float:
