@@ -230,7 +230,7 @@ def _oddities(image: Path | str | bytes | Image.Image, img: Image.Image) -> tupl
 
 def _range(img: Image.Image) -> tuple[int, int]:
     "Between which two levels nearly all of a picture lies."
-    levels = img.resize((64, 36)).convert("L").histogram()
+    levels = img.convert("L").reduce(max(1, img.width // 64)).histogram()
     total, below, bounds = sum(levels), 0, []
     for level, n in enumerate(levels):
         below += n
