@@ -251,6 +251,7 @@ _STRETCH = np.concatenate([_weights(zoom) for zoom in ZOOMS])
 _STEPS = np.array([[step <= i < step + INNER_PX for i in range(SHAPE_PX)] for step in range(2 * MARGIN_PX + 1)], np.float32)  # (5, 32), sums up what a window sees
 _COLOURED, _GREY = np.kron(_STEPS, np.eye(3, dtype=np.float32)).T, np.kron(_STEPS, np.ones((1, 3), np.float32)).T  # the same along a row of colours: each for itself, or all
 
+# %% ../../nbs/31_match.templates.ipynb #90fd1ec1
 class _Windows(NamedTuple):
     "All poses of some crops."
     pixels: np.ndarray  # (n, 9, 5, 5, 28, 84), a view: nothing is copied yet
@@ -276,6 +277,7 @@ def _best_pose(pictures: np.ndarray, pixels: np.ndarray, sums: np.ndarray, lengt
     likeness = (rows @ pixels.reshape(POSES, -1).T - own @ sums.T / INNER_PX ** 2) * length
     return likeness.max(axis=1) * _over_length(np.einsum("nd,nd->n", rows, rows), own)
 
+# %% ../../nbs/31_match.templates.ipynb #bd10ddca
 class _Alone:
     "Within it numpy multiplies matrices in the thread that asks; the last thread that leaves it puts back what was."
     def __init__(self): self.lock, self.inside, self.limits = Lock(), 0, ExitStack()
