@@ -150,7 +150,8 @@ def test_cache_is_used_and_never_stale(images, tmp_path, crops):
 
 
 def test_empty_folder_says_what_to_do(tmp_path):
-    with pytest.raises(InputError, match="WARP_HOST_DIR"): TemplateIndex.from_folder(tmp_path)
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(InputError, match="WARP_HOST_DIR"): TemplateIndex.from_folder(folder)
 
 
 def test_only_allowed_names_are_compared(index, crops):

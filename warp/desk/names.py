@@ -29,7 +29,7 @@ from ..errors import MissingExtra, WarpError
 from ..knowledge.vocabulary import Vocabulary
 from ..match.cascade import Cascade, Stage
 from ..match.session import SessionStage, examples_of
-from ..match.templates import BACKGROUND, TemplateIndex, TemplateStage
+from ..match.templates import BACKGROUND, TemplateIndex, TemplateStage, icon_files
 from ..records import VIRTUAL_NAMES, Annotation, Match, slot_named
 
 # %% ../../nbs/81_desk.names.ipynb #86349c43
@@ -105,8 +105,7 @@ def sources_told(
 def _without_model(config: Config, session: SessionStage) -> Cascade:
     "The cascade for a machine whose model cannot be used."
     stages: dict[str, Stage] = {"session": session}
-    if config.images and any(config.images.glob("*.png")):
-        stages["templates"] = TemplateStage(TemplateIndex.from_folder(config.images, config.home / "cache" / "templates.npz"))
+    if icons := icon_files(config.images): stages["templates"] = TemplateStage(TemplateIndex.from_files(icons, config.home / "cache" / "templates.npz"))
     return Cascade(stages)
 
 class Suggester:

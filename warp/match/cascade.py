@@ -137,7 +137,7 @@ POLICIES = {"default": Policy(best_evidence, {}), "seeds": Policy(seeds, {"poses
 def load_stages(config: Config, template_options: dict) -> dict[str, Stage]:
     "The stages for which this machine has the files. Raises `ModelError` for a damaged model set."
     stages: dict[str, Stage] = {}
-    icons = icon_files(config.images) if config.images and config.images.is_dir() else []
+    icons = icon_files(config.images)
     if icons: stages["templates"] = TemplateStage(TemplateIndex.from_files(icons, config.home / "cache" / "templates.npz"), **template_options)
     pictures = partial(picture_likeness, stages["templates"].index) if stages else None
     hashes = HashStage.from_file(_knowledge(config), pictures)

@@ -87,9 +87,10 @@ def icon_crop(
     return np.asarray(ground.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 def icon_files(
-    images: Path,  # the host's: one `quote_plus(name) + ".png"` an item
-) -> list[os.DirEntry]:
+    images: Path | None,  # the host's: one `quote_plus(name) + ".png"` an item
+) -> list[os.DirEntry]:  # empty where there is no such folder
     "A folder's pictures by their names; each entry knows its size and time without being asked again."
+    if images is None or not images.is_dir(): return []
     with os.scandir(images) as entries: return sorted((file for file in entries if file.name.endswith(".png")), key=attrgetter("name"))
 
 def item_named(
