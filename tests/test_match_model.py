@@ -171,7 +171,15 @@ def test_no_host_no_new_icons(folder, tmp_path):
     assert with_new_icons(model, [], folder, tmp_path / "new_icons.npz") is model
 
 
-def test_candidates_are_kept_and_right():
-    gallery = Gallery(["B", "A", "__empty__"], unit((0, 1, 0), (1, 0, 0), (0, 0, 1)), ["both"] * 3)
-    assert gallery.candidates(frozenset({"A"})).tolist() == [True, False, True] and gallery.candidates(None).all()
-    assert gallery.candidates(frozenset({"A"})) is gallery.candidates(frozenset({"A"}))
+def test_the_items_of_a_slot_are_kept_and_right():
+    gallery = Gallery(["B", "A", "__empty__", "A"], unit((0, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 0)), ["both"] * 4)
+    part = gallery.among(frozenset({"A"}))
+    assert part.items.tolist() == ["A", "__empty__"] and gallery.among(None) is gallery and part is gallery.among(frozenset({"A"}))
+    assert np.allclose(part.cosines(unit((1, 1, 0), (0, 1, 0))), [[1, 0], [0.5 ** 0.5, 0]], atol=1e-6)
+
+
+def test_each_vector_is_compared_within_its_own_slot_and_answers_keep_their_order():
+    gallery = Gallery(["A", "B", "C"], unit((1, 0, 0), (0, 1, 0), (0, 0, 1)), ["both"] * 3)
+    allowed = [frozenset("A"), frozenset("BC"), frozenset("A"), None, frozenset("BC")]
+    vectors = unit((1, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 0), (0, 1, 0))
+    assert [m.name for m in name_vectors(vectors, gallery, allowed, SHARP)] == ["A", "C", None, "B", "B"]

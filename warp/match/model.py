@@ -62,8 +62,7 @@ class Gallery:
         points = np.asarray(self.centroids, np.float32)[order]
         self.centroids = points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-6)
         self.items, self._starts = np.unique(self.names, return_index=True)  # every name once, and where its points begin
-        self._rows = {name: row for row, name in enumerate(self.items.tolist())}
-        self._masks: dict[frozenset[str], np.ndarray] = {}
+        self._parts: dict[frozenset[str], "Gallery"] = {}
 
     def __len__(self) -> int: return len(self.items)
 
@@ -71,15 +70,14 @@ class Gallery:
         "How close each vector is to the nearest point of each item."
         return np.maximum.reduceat(np.asarray(vectors, np.float32) @ self.centroids.T, self._starts, axis=1)
 
-    def candidates(self, names: frozenset[str] | None) -> np.ndarray:  # bool (items,)
-        "Which items may answer where these names are allowed; the virtual ones always may. Kept, for a screenshot asks the same few slots again and again."
-        if names is None: return np.ones(len(self), bool)
-        if names not in self._masks:
-            if len(self._masks) > 256: self._masks.clear()
-            mask = np.zeros(len(self), bool)
-            mask[[self._rows[name] for name in names | frozenset(VIRTUAL_NAMES) if name in self._rows]] = True
-            self._masks[names] = mask
-        return self._masks[names]
+    def among(self, names: frozenset[str] | None) -> "Gallery":
+        "The items that may answer where these names are allowed; the virtual ones always may. Kept, for a screenshot asks the same few slots again and again."
+        if names is None: return self
+        if names not in self._parts:
+            if len(self._parts) > 256: self._parts.clear()
+            inside = np.isin(self.names, [*names, *VIRTUAL_NAMES])
+            self._parts[names] = Gallery(self.names[inside], self.centroids[inside], self.kind[inside])
+        return self._parts[names]
 
 # %% ../../nbs/32_match.model.ipynb #5a385828
 def save_gallery(gallery: Gallery, path: Path) -> None:
@@ -128,11 +126,19 @@ def name_vectors(
     calibration: Calibration,
 ) -> list[Match]:
     "The nearest allowed item of each vector, with a score and up to five alternatives."
-    if not len(vectors): return []
-    scores = scores_of(gallery.cosines(vectors), np.stack([gallery.candidates(names) for names in allowed]), calibration)
+    groups, answers = {}, {}
+    for row, names in enumerate(allowed): groups.setdefault(names, []).append(row)
+    for names, rows in groups.items(): answers |= zip(rows, _ranked(vectors[rows], gallery.among(names), calibration))
+    return [_answer(answers[row], calibration) for row in range(len(vectors))]
+
+def _ranked(vectors: np.ndarray, gallery: Gallery, calibration: Calibration) -> list[list[tuple[str, float]]]:
+    "For each vector the five likeliest items with their shares, best first."
+    if not len(gallery): return [[] for _ in vectors]
+    cosines = gallery.cosines(vectors)
+    scores = scores_of(cosines, np.ones_like(cosines, bool), calibration)
     few = np.sort(np.argpartition(-scores, min(5, len(gallery)) - 1, axis=1)[:, :5])
     best = np.take_along_axis(few, np.argsort(-np.take_along_axis(scores, few, 1), axis=1, kind="stable"), 1)
-    return [_answer([(str(gallery.items[j]), round(float(row[j]), 4)) for j in order if row[j] > 0], calibration) for row, order in zip(scores, best)]
+    return [[(str(gallery.items[j]), round(float(row[j]), 4)) for j in order if row[j] > 0] for row, order in zip(scores, best)]
 
 def _answer(ranked: list[tuple[str, float]], calibration: Calibration) -> Match:
     if not ranked: return Match(None, 0.0, "model")

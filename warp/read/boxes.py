@@ -9,14 +9,14 @@ frame too, and `read.build` asks the matcher what lies in it."""
 
 # %% auto #0
 __all__ = ['THERE', 'ROOMY', 'SLACK', 'FULL_STEP', 'STRONG_STEP', 'BYTE_STEP', 'UNIT', 'TALL', 'RATIO', 'LEVELS', 'THREADS',
-           'USUAL', 'SMALL', 'ZOOMS', 'RIVALS', 'FINALISTS', 'HOPELESS', 'EQUIPMENT', 'CONVINCING', 'CLEAR',
-           'FEW_PLACES', 'CONVINCING_FEW', 'APART', 'ALL_PANELS', 'Lane', 'lanes_of', 'edges', 'run_sums',
+           'USUAL', 'SMALL', 'ZOOMS', 'RIVALS', 'FINALISTS', 'FAINT', 'NEAR', 'HOPELESS', 'EQUIPMENT', 'CONVINCING',
+           'CLEAR', 'FEW_PLACES', 'CONVINCING_FEW', 'APART', 'ALL_PANELS', 'Lane', 'lanes_of', 'edges', 'run_sums',
            'outline_map', 'Scene', 'Guess', 'sweep', 'Sums', 'sums_of', 'fits', 'evidence', 'places_there', 'Layout',
            'layout_of', 'Registration', 'settle', 'polish', 'register', 'Proposal', 'convincing', 'panels_on',
            'find_panels', 'propose', 'find_places', 'type_of']
 
 # %% ../../nbs/43_read.boxes.ipynb #5ba81d51
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from math import ceil, floor, log
@@ -155,7 +155,7 @@ class Scene:
 
     @cached_property
     def _sums(self) -> list["Sums"]:
-        with ThreadPoolExecutor(THREADS) as pool: return list(pool.map(partial(sums_of, self._grey), (FULL_STEP, STRONG_STEP)))
+        return sums_of(self._grey, FULL_STEP, STRONG_STEP)
 
     @property
     def edges(self) -> "Sums":
@@ -167,23 +167,40 @@ class Scene:
         "Where it changes strongly, which tells the place of a side."
         return self._sums[1]
 
+    def draw(
+        self,
+        widths: Iterable[float],  # of an icon on the screen
+        coarse: bool = False,
+    ) -> None:
+        "Prepares the outline maps for icons of these widths; one that is there already is left."
+        missing = {_rung(width): width for width in widths if (_rung(width), coarse) not in self._maps}
+        if len(missing) > 1:
+            with ThreadPoolExecutor(THREADS) as pool: drawn = list(pool.map(partial(self._drawn, coarse=coarse), missing.values()))
+        else: drawn = [self._drawn(width, coarse) for width in missing.values()]
+        self._maps |= {(rung, coarse): lit for rung, lit in zip(missing, drawn)}
+
+    def _drawn(self, width: float, coarse: bool) -> np.ndarray:
+        f = UNIT / width
+        small = self._pictures[(f <= 0.5) + (f <= 0.25)].resize((max(1, round(self.width * f)), max(1, round(self.height * f))), Image.Resampling.BILINEAR)
+        return (outline_map(np.asarray(small), UNIT, TALL, coarse) * LEVELS).astype(np.uint16)
+
     def outlines(
         self,
-        width: float,  # of an icon on the screen
+        width: float,
         coarse: bool = False,
     ) -> np.ndarray:  # uint16, 0 to LEVELS
         "The outline map for icons of that width; frames on covered places do not count."
-        key, f = (round(log(width) / log(1.005)), coarse), UNIT / width
-        if key not in self._maps:
-            size = max(1, round(self.width * f)), max(1, round(self.height * f))
-            small = self._pictures[(f <= 0.5) + (f <= 0.25)].resize(size, Image.Resampling.BILINEAR)
-            self._maps[key] = (outline_map(np.asarray(small), UNIT, TALL, coarse) * LEVELS).astype(np.uint16)
-        free = self._maps[key].copy() if self.covered else self._maps[key]
-        if self.covered:
-            x, y, w, h = f * np.array(self.covered, np.float64).T
-            around = np.stack([y - 0.7 * TALL, y + h - 0.3 * TALL, x - 0.7 * UNIT, x + w - 0.3 * UNIT], axis=1) / (1 + coarse)
-            for top, bottom, left, right in np.rint(around).clip(0).astype(int).tolist(): free[top:bottom, left:right] = 0
+        self.draw([width], coarse)
+        lit = self._maps[_rung(width), coarse]
+        if not self.covered: return lit
+        free, (x, y, w, h) = lit.copy(), UNIT / width * np.array(self.covered, np.float64).T
+        around = np.stack([y - 0.7 * TALL, y + h - 0.3 * TALL, x - 0.7 * UNIT, x + w - 0.3 * UNIT], axis=1) / (1 + coarse)
+        for top, bottom, left, right in np.rint(around).clip(0).astype(int).tolist(): free[top:bottom, left:right] = 0
         return free
+
+def _rung(width: float) -> int:
+    "Widths within half a percent of each other share a map."
+    return round(log(width) / log(1.005))
 
 class Guess(NamedTuple):
     "A scale and a place on the screen for a whole panel."
@@ -216,8 +233,8 @@ def sweep(
         px = width * scale / UNIT
         best = _highest(scene.outlines(width * scale, coarse), np.rint(at / (1 + coarse)).astype(int), weights, peaks, 1 + coarse)
         return [Guess(score, scale, x * px - left * scale, y * px - top * scale) for score, y, x in best]
-    with ThreadPoolExecutor(THREADS) as pool: found = list(pool.map(tried, scales))
-    return sorted((guess for few in found for guess in few), reverse=True)
+    scene.draw([width * scale for scale in scales], coarse)
+    return sorted((guess for scale in scales for guess in tried(scale)), reverse=True)
 
 def _highest(
     lit: np.ndarray,  # an outline map
@@ -232,11 +249,13 @@ def _highest(
     around[margin[0]:margin[0] + lit.shape[0], margin[1]:margin[1] + lit.shape[1]] = lit
     rows, columns = around.shape - at.max(0)
     if rows <= 0 or columns <= 0: return []
-    total, best, near_y, near_x = np.zeros((rows, columns), np.float32), [], TALL // 3 // grain, UNIT // 3 // grain
+    line, width = around.ravel(), around.shape[1]  # shifted in one piece: what runs over the end of a row lies beyond `columns`
+    size, total = (rows - 1) * width + columns, np.zeros(rows * width, np.float32)
     for weight in np.unique(weights):  # the places of a row weigh the same: whole numbers are added up first
-        alike = np.zeros((rows, columns), np.uint16)
-        for y, x in at[weights == weight]: alike += around[y:y + rows, x:x + columns]
-        total += alike * np.float32(weight / LEVELS)
+        alike = np.zeros(size, np.uint16)
+        for start in at[weights == weight] @ (width, 1): alike += line[start:start + size]
+        total[:size] += alike * np.float32(weight / LEVELS)
+    total, best, near_y, near_x = total.reshape(rows, width)[:, :columns], [], TALL // 3 // grain, UNIT // 3 // grain
     for _ in range(peaks):
         y, x = divmod(int(total.argmax()), columns)
         best.append((float(total[y, x]), int(y - margin[0]) * grain + grain - 1, int(x - margin[1]) * grain + grain - 1))
@@ -252,14 +271,19 @@ class Sums(NamedTuple):
 
 def sums_of(
     grey: np.ndarray,  # uint8, (height, width)
-    full: float = FULL_STEP,
-) -> Sums:
+    *full: float,  # one or more
+) -> list[Sums]:  # one each
     "The running sums of steps in brightness, in grey levels; they wrap around at 65,536, which the difference of two does not notice."
-    def summed(lines: np.ndarray) -> np.ndarray:
-        steps, sums = np.minimum(_steps(lines), np.uint8(full)), np.zeros((lines.shape[0] + 1, lines.shape[1]), np.uint16)
-        for line, before, after in zip(steps, sums, sums[1:]): np.add(before[1:], line, out=after[1:])
-        return sums
-    return Sums(summed(grey), summed(np.ascontiguousarray(grey.T)), full)
+    return [Sums(*both) for both in zip(_running(grey, full), _running(np.ascontiguousarray(grey.T), full), full)]
+
+def _running(lines: np.ndarray, full: tuple[float, ...]) -> list[np.ndarray]:
+    steps, found = _steps(lines), []
+    for most in full:
+        sums = np.zeros((lines.shape[0] + 1, lines.shape[1]), np.uint16)
+        sums[1:, 1:] = np.minimum(steps, np.uint8(most))
+        for above, line in zip(sums, sums[1:]): line += above  # four times as fast as `cumsum`, which goes down column by column
+        found.append(sums)
+    return found
 
 def _ends(sums: np.ndarray, low: np.ndarray, high: np.ndarray, at: np.ndarray, reach: int) -> np.ndarray:  # (places, 2 * reach + 1)
     "Mean edge from `low` to `high` along a side, at each shift of where it stands; nothing beyond the picture."
@@ -418,6 +442,7 @@ def polish(scene: Scene, lanes: list[Lane], layout: Layout, panel: Registration)
 
 # %% ../../nbs/43_read.boxes.ipynb #7c32b155
 RIVALS, FINALISTS = 5, 3  # guesses that are settled, and polished
+FAINT, NEAR = 0.45, 0.8  # mean outline below which the best guess shows no panel (those that are there had 0.51 at least), and share of the best that another needs (the right one had 0.84 at least)
 HOPELESS = 0.45  # support after settling, below which polishing makes no panel of it: those that are there had 0.70 at least
 
 def register(
@@ -428,17 +453,21 @@ def register(
     "The best place and scale for a panel: several guesses are settled, the best of them polished, and the worthiest wins."
     layout = layout_of(lanes)
     coarse = sweep(scene, lanes, _scales(lanes, widths), peaks=2, coarse=True)
-    settled = settle(scene, lanes, layout, _distinct(coarse, RIVALS))
-    if not settled: return None
+    if not coarse or coarse[0].score < FAINT: return None
+    settled = settle(scene, lanes, layout, _distinct(_near(coarse), RIVALS))
     best = max(settled, key=lambda p: p.worth)
     if max(p.support for p in settled) < HOPELESS: return None
-    settled += settle(scene, lanes, layout, sweep(scene, lanes, [best.scale], peaks=4))
+    settled += settle(scene, lanes, layout, _near(sweep(scene, lanes, [best.scale], peaks=4)))
     return max((polish(scene, lanes, layout, panel) for panel in sorted(settled, key=lambda p: -p.worth)[:FINALISTS]), key=lambda p: p.worth)
 
 def _scales(lanes: list[Lane], widths: tuple[float, float]) -> list[float]:
     "The scales to try. They lie on one ladder of icon widths for all panels, which then share their outline maps."
     width, (low, high) = _icon_width(lanes), (log(w) / log(RATIO) for w in widths)
     return [scale for k in range(floor(low), ceil(high) + 1) if 0.36 < (scale := RATIO ** k / width) < 2.75]
+
+def _near(guesses: list[Guess]) -> list[Guess]:  # best first
+    "Those that are not far behind the best."
+    return [guess for guess in guesses if guess.score >= NEAR * guesses[0].score]
 
 def _distinct(
     guesses: list[Guess],  # best first
