@@ -248,7 +248,8 @@ def _weights(zoom: float) -> np.ndarray:  # (32, 64)
     stretched = np.asarray(Image.fromarray(alone).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(start, 0, start + SIDE / zoom, SIDE)))
     return stretched.T.reshape(SHAPE_PX, 2, SIDE).mean(axis=1)
 
-_STRETCH = np.concatenate([_weights(zoom) for zoom in ZOOMS])
+_DOWN = np.concatenate([_weights(zoom) for zoom in ZOOMS])  # (96, 64)
+_ACROSS = np.stack([np.kron(_weights(zoom), np.eye(3, dtype=np.float32)).T for zoom in ZOOMS])  # (3, 192, 96), the same along a row of colours
 _STEPS = np.array([[step <= i < step + INNER_PX for i in range(SHAPE_PX)] for step in range(2 * MARGIN_PX + 1)], np.float32)  # (5, 32), sums up what a window sees
 _COLOURED, _GREY = np.kron(_STEPS, np.eye(3, dtype=np.float32)).T, np.kron(_STEPS, np.ones((1, 3), np.float32)).T  # the same along a row of colours: each for itself, or all
 
@@ -261,8 +262,8 @@ class _Windows(NamedTuple):
 
 def _windows(crops: np.ndarray) -> _Windows:
     n, zooms = len(crops), len(ZOOMS)
-    every = np.einsum("py,nyxc,qx->npqc", _STRETCH, crops.astype(np.float32) - 128, _STRETCH, optimize=True)
-    rows = np.ascontiguousarray(every.reshape(n, zooms, SHAPE_PX, zooms, SHAPE_PX, 3).swapaxes(2, 3)).reshape(n, -1, SHAPE_PX, 3 * SHAPE_PX)
+    lower = _DOWN @ (crops.astype(np.float32) - 128).reshape(n, SIDE, 3 * SIDE)
+    rows = (lower.reshape(n, zooms, 1, SHAPE_PX, 3 * SIDE) @ _ACROSS).reshape(n, -1, SHAPE_PX, 3 * SHAPE_PX)
     sums, squares = (_STEPS @ (rows @ _COLOURED)).reshape(n, POSES, 3), (_STEPS @ (rows ** 2 @ _GREY)).reshape(n, POSES)
     views = np.lib.stride_tricks.sliding_window_view(rows, (INNER_PX, 3 * INNER_PX), axis=(2, 3))[:, :, :, ::3]
     return _Windows(views, sums, _over_length(squares, sums))
