@@ -33,7 +33,8 @@ def is_flat(
     "Whether nothing is on a picture: no colour channel spreads by `min_contrast` grey levels (one standard deviation)."
     if not len(crops): return np.zeros(0, bool)
     pixels = crops.reshape(len(crops), -1, 3).astype(np.float32) - 128
-    mean, squares = (np.einsum(sums, *some) / pixels.shape[1] for sums, some in (("npc->nc", (pixels,)), ("npc,npc->nc", (pixels, pixels))))
+    all_alike = np.full((1, pixels.shape[1]), 1 / pixels.shape[1], np.float32)  # as products, means are five times as fast
+    mean, squares = (all_alike @ pixels)[:, 0], (all_alike @ (pixels * pixels))[:, 0]
     return (squares - mean ** 2).max(axis=1) < min_contrast ** 2
 
 # %% ../../nbs/30_match.hashes.ipynb #d81699f0

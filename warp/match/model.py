@@ -136,9 +136,9 @@ def _ranked(vectors: np.ndarray, gallery: Gallery, calibration: Calibration) -> 
     if not len(gallery): return [[] for _ in vectors]
     cosines = gallery.cosines(vectors)
     scores = scores_of(cosines, np.ones_like(cosines, bool), calibration)
-    few = np.sort(np.argpartition(-scores, min(5, len(gallery)) - 1, axis=1)[:, :5])
-    best = np.take_along_axis(few, np.argsort(-np.take_along_axis(scores, few, 1), axis=1, kind="stable"), 1)
-    return [[(str(gallery.items[j]), round(float(row[j]), 4)) for j in order if row[j] > 0] for row, order in zip(scores, best)]
+    few = np.argpartition(-scores, min(5, len(gallery)) - 1, axis=1)[:, :5]
+    ranked = [sorted(zip((-row[some]).tolist(), some.tolist())) for row, some in zip(scores, few)]  # of equals the first by name
+    return [[(str(gallery.items[j]), round(-share, 4)) for share, j in row if share < 0] for row in ranked]
 
 def _answer(ranked: list[tuple[str, float]], calibration: Calibration) -> Match:
     if not ranked: return Match(None, 0.0, "model")

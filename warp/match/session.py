@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.crops import open_image
 from .hashes import is_flat
-from .templates import Allowed, TemplateIndex, best_names, colours, compare, compare_posed, halved
+from .templates import Allowed, TemplateIndex, colours, halved, likely_pictures
 from ..records import VIRTUAL_NAMES, Match, slot_named
 
 if TYPE_CHECKING: from warp.data.store import Store
@@ -79,8 +79,7 @@ class SessionStage:
         "A match for every crop; a virtual name never is the answer, but it leads the alternatives."
         if not self._examples: return [Match(None, 0.0, "session")] * len(crops)
         index, wider = self.index, [names if names is None else names | frozenset(VIRTUAL_NAMES) for names in allowed]
-        scores = compare_posed(index, crops, compare(index, crops, wider, rough=True))
-        return [self._answer(best_names(row, index.names)) for row in scores]
+        return [self._answer(tuple(few.items())[:5]) for few in likely_pictures(index, crops, wider)]
 
     def _answer(self, best: tuple[tuple[str, float], ...]) -> Match:
         name, score = best[0] if best else (None, 0.0)

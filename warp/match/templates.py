@@ -10,11 +10,13 @@ box drawn a few pixels off, an overlay, a dim screen; there `match.model`, which
 __all__ = ['SHAPE_PX', 'HUES', 'SATURATIONS', 'BACKGROUND', 'VERSION', 'Allowed', 'MARGIN_PX', 'SHORTLIST', 'ZOOMS', 'INNER_PX',
            'POSES', 'FLAT', 'THREADS', 'AT_ONCE', 'products_alone', 'halved', 'shapes', 'colours', 'icon_crop',
            'icon_files', 'item_named', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare',
-           'compare_posed', 'best_names', 'posed_likeness', 'likely_pictures', 'picture_likeness', 'TemplateStage']
+           'compare_posed', 'shared_out', 'best_names', 'posed_likeness', 'likely_pictures', 'picture_likeness',
+           'TemplateStage']
 
 # %% ../../nbs/31_match.templates.ipynb #1ed6a927
 import os
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache, cached_property
@@ -238,7 +240,7 @@ ZOOMS = (1.0, 1.1, 0.91)  # across and down apart
 INNER_PX = SHAPE_PX - 2 * MARGIN_PX  # a window's side
 POSES = len(ZOOMS) ** 2 * (2 * MARGIN_PX + 1) ** 2
 FLAT = 1e-5  # share of its squares that a window without contrast has left once its mean is taken away: what single precision loses
-THREADS, AT_ONCE = 2, 6  # AT_ONCE: crops whose windows are looked through together
+THREADS, AT_ONCE = 2, 6  # AT_ONCE: crops that are looked at together
 
 def _weights(zoom: float) -> np.ndarray:  # (32, 64)
     "What each of 32 cells takes of the 64 pixels of a line that is stretched about its middle; past its ends the line repeats its last pixel."
@@ -310,14 +312,20 @@ def compare_posed(
     out, colour = np.full_like(scores, -1.0), colours(crops) if colour is None else colour
     inside = index.halves[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
 
-    def look(start: int) -> None:
-        for i, seen in enumerate(zip(*_windows(crops[start:start + AT_ONCE])), start):
-            few = np.flatnonzero(scores[i] >= 0)
-            if len(few) > most: few = few[np.argpartition(-scores[i, few], most)[:most]]
-            if len(few): out[i, few] = combined(_best_pose(inside[few], *seen), index.colours[few] @ colour[i])
-
-    with products_alone, ThreadPoolExecutor(THREADS) as pool: list(pool.map(look, range(0, len(crops), AT_ONCE)))
+    for i, seen in enumerate(seen for piece in _pieces(len(crops)) for seen in zip(*_windows(crops[piece]))):
+        few = np.flatnonzero(scores[i] >= 0)
+        if len(few) > most: few = few[np.argpartition(-scores[i, few], most)[:most]]
+        if len(few): out[i, few] = combined(_best_pose(inside[few], *seen), index.colours[few] @ colour[i])
     return out
+
+def _pieces(n: int) -> list[slice]: return [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]
+
+def shared_out(
+    look: Callable[[slice], list],  # asked for a piece of the crops, answers one a crop
+    n: int,  # crops
+) -> list:  # one a crop, in order
+    "What `look` says of all crops; two threads ask it, piece by piece."
+    with products_alone, ThreadPoolExecutor(THREADS) as pool: return [answer for some in pool.map(look, _pieces(n)) for answer in some]
 
 # %% ../../nbs/31_match.templates.ipynb #afe8dd70
 def best_names(
@@ -338,25 +346,30 @@ def posed_likeness(
     names: list[tuple[str, ...]],  # per crop
 ) -> list[dict[str, float]]:  # name -> 0 to 1; a name without a picture is not in it
     "How like each of some names every crop is, in the best of 225 poses."
-    asked = np.full((len(crops), len(index)), -1.0, dtype=np.float32)
-    for row, few in zip(asked, names): row[[i for name in few for i in index._rows.get(name, ())]] = 0.0
-    return [dict(best_names(row, index.names, SHORTLIST)) for row in compare_posed(index, crops, asked)]
+    def look(piece: slice) -> list[dict[str, float]]:
+        asked = np.full((len(crops[piece]), len(index)), -1.0, dtype=np.float32)
+        for row, few in zip(asked, names[piece]): row[[i for name in few for i in index._rows.get(name, ())]] = 0.0
+        return [dict(best_names(row, index.names, SHORTLIST)) for row in compare_posed(index, crops[piece], asked)]
+    return shared_out(look, len(crops))
 
 # %% ../../nbs/31_match.templates.ipynb #afec67e8
 def likely_pictures(
     index: TemplateIndex,
     crops: np.ndarray,  # uint8, (n, 64, 64, 3)
     allowed: Allowed,
-    besides: list[tuple[str, ...]],  # per crop, names that must be among them, if their slot allows them
+    besides: list[tuple[str, ...]] | None = None,  # per crop, names that must be among them, if their slot allows them
     most: int = SHORTLIST,  # pictures that are looked at closely
 ) -> list[dict[str, float]]:  # name -> 0 to 1, the likeliest first
     "How like the likeliest items of its slot every crop is, in the best of 225 poses."
-    colour = colours(crops)
-    scores = compare(index, crops, allowed, colour=colour, rough=True)
-    for row, names in zip(scores, besides):
-        wanted = [i for name in names for i in index._rows.get(name, ()) if row[i] >= 0]
-        row[wanted] = 2.0  # into the shortlist, whatever the first look said
-    return [dict(best_names(row, index.names, most)) for row in compare_posed(index, crops, scores, colour, most)]
+    def look(piece: slice) -> list[dict[str, float]]:
+        some = crops[piece]
+        colour = colours(some)
+        scores = compare(index, some, allowed[piece], colour=colour, rough=True)
+        for row, names in zip(scores, besides[piece] if besides else ()):
+            wanted = [i for name in names for i in index._rows.get(name, ()) if row[i] >= 0]
+            row[wanted] = 2.0  # into the shortlist, whatever the first look said
+        return [dict(best_names(row, index.names, most)) for row in compare_posed(index, some, scores, colour, most)]
+    return shared_out(look, len(crops))
 
 # %% ../../nbs/31_match.templates.ipynb #6e4f5ceb
 def picture_likeness(
@@ -375,17 +388,15 @@ class TemplateStage:
         self,
         index: TemplateIndex,
         min_score: float = 0.40,  # below, the answer is None with alternatives
-        min_shape: float = -1.0,  # 0.385: the seeds' early reject
         poses: bool = True,  # False: one pose, as the seeds have it
+        min_shape: float = -1.0,  # of that one pose; 0.385: the seeds' early reject
     ):
         self.index, self.min_score, self.min_shape, self.poses = index, min_score, min_shape, poses
 
     def __call__(self, crops: np.ndarray, allowed: Allowed) -> list[Match]:
         "A match for every crop. The score is the likeness of `combined`, no probability."
-        colour = colours(crops)
-        scores = compare(self.index, crops, allowed, self.min_shape, colour, self.poses)
-        if self.poses: scores = compare_posed(self.index, crops, scores, colour)
-        return [self._answer(best_names(row, self.index.names)) for row in scores]
+        if self.poses: return [self._answer(tuple(few.items())[:5]) for few in likely_pictures(self.index, crops, allowed)]
+        return [self._answer(best_names(row, self.index.names)) for row in compare(self.index, crops, allowed, self.min_shape)]
 
     def _answer(self, best: tuple[tuple[str, float], ...]) -> Match:
         name, score = best[0] if best else (None, 0.0)
