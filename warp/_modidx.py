@@ -2275,6 +2275,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'warp.read.boxes._greatest': ('read.boxes.html#_greatest', 'warp/read/boxes.py'),
                                  'warp.read.boxes._highest': ('read.boxes.html#_highest', 'warp/read/boxes.py'),
                                  'warp.read.boxes._icon_width': ('read.boxes.html#_icon_width', 'warp/read/boxes.py'),
+                                 'warp.read.boxes._inside': ('read.boxes.html#_inside', 'warp/read/boxes.py'),
                                  'warp.read.boxes._judge': ('read.boxes.html#_judge', 'warp/read/boxes.py'),
                                  'warp.read.boxes._judged': ('read.boxes.html#_judged', 'warp/read/boxes.py'),
                                  'warp.read.boxes._long': ('read.boxes.html#_long', 'warp/read/boxes.py'),

@@ -325,17 +325,20 @@ def evidence(scene: Scene, places: list[Place]) -> np.ndarray:  # (places,), 0 t
     return _seen(scene, np.array([(p.x, p.y, p.width, p.height) for p in places]))
 
 # %% ../../nbs/43_read.boxes.ipynb #6432d52c
-def _long(seen: np.ndarray, count: int) -> int:
+def _long(seen: list[float], count: int) -> int:
     "How many places a row has, by their evidence: beyond the usual count the first gap ends it."
-    there = seen >= THERE
-    gap = count + int(there[count:].argmin()) if not there[count:].all() else len(seen)
-    return gap - int(there[:gap][::-1].argmax()) if there[:gap].any() else 0
+    gap = next((i for i in range(count, len(seen)) if seen[i] < THERE), len(seen))
+    return next((i for i in range(gap, 0, -1) if seen[i - 1] >= THERE), 0)
 
-def places_there(scene: Scene, lane: Lane) -> list[tuple[int, Box, float]]:  # (index, box, evidence)
-    "The places of a lane that the picture shows."
-    seen = evidence(scene, [lane.place(i) for i in range(lane.most)])
-    boxes = [lane.place(i).box for i in range(_long(seen, lane.count))]
-    return [(i, box, float(seen[i])) for i, box in enumerate(boxes) if box.x >= 0 and box.y >= 0 and box.right <= scene.width and box.bottom <= scene.height]
+def places_there(scene: Scene, lanes: list[Lane]) -> list[list[tuple[int, Box, float]]]:  # by lane: (index, box, evidence)
+    "The places of each lane that the picture shows."
+    places = [[lane.place(i) for i in range(lane.most)] for lane in lanes]
+    seen = iter(evidence(scene, [place for row in places for place in row]).tolist())
+    return [_inside(scene, row, [next(seen) for _ in row], lane.count) for lane, row in zip(lanes, places)]
+
+def _inside(scene: Scene, row: list[Place], seen: list[float], count: int) -> list[tuple[int, Box, float]]:
+    found = [(i, row[i].box, seen[i]) for i in range(_long(seen, count))]
+    return [(i, box, score) for i, box, score in found if box.x >= 0 and box.y >= 0 and box.right <= scene.width and box.bottom <= scene.height]
 
 # %% ../../nbs/43_read.boxes.ipynb #01e76346
 class Layout(NamedTuple):
@@ -404,9 +407,10 @@ class Registration(NamedTuple):
     @property
     def worth(self) -> float: return self.support * self.clarity * self.explained
 
-def _row_worth(evidence: np.ndarray) -> float:
+def _row_worth(evidence: list[float]) -> float:
     "A row's evidence; little where its first place is the weakest, for then the row begins one further on."
-    return float(evidence.sum() * evidence[0] / evidence.max()) if len(evidence) else 0.0
+    most = max(evidence, default=0.0)
+    return sum(evidence) * evidence[0] / most if most else 0.0
 
 def _judged(scene: Scene, lanes: list[Lane], layout: Layout, moves: np.ndarray) -> list[Registration]:
     "The panel at each of these moves."
@@ -417,11 +421,10 @@ def _judged(scene: Scene, lanes: list[Lane], layout: Layout, moves: np.ndarray) 
     return [_judge(lanes, layout, *numbers) for numbers in zip(moves.tolist(), seen, inside)]
 
 def _judge(lanes: list[Lane], layout: Layout, move: list[float], seen: np.ndarray, inside: np.ndarray) -> Registration:
-    usual, explained, start = seen[layout.weights > 0], 0.0, 0
+    usual, explained, rest = seen[layout.weights > 0], 0.0, list(zip(seen.tolist(), inside.tolist()))
     for count, most in layout.counts:
-        end = start + _long(seen[start:start + most], count)
-        explained += _row_worth(seen[start:end][inside[start:end]])
-        start += most
+        row, rest = rest[:most], rest[most:]
+        explained += _row_worth([score for score, there in row[:_long([score for score, _ in row], count)] if there])
     there = usual[usual >= THERE]
     return Registration([lane.moved(*move) for lane in lanes], move[0], float(seen @ layout.weights), float(np.median(there)) if len(there) else 0.0, explained, tuple(move))
 
@@ -491,8 +494,9 @@ class Proposal(NamedTuple):
 def _proposals(scene: Scene, panel: Registration, slots: tuple[str, ...]) -> list[Proposal]:
     "The panel's places, row by row; a slot that has a second row counts on in it."
     proposals, taken = [], dict.fromkeys(slots, 0)
-    for lane in sorted(panel.lanes, key=lambda lane: (round(lane.y / lane.height), lane.x)):
-        there, own = places_there(scene, lane), len(lane.slots) == 1
+    lanes = sorted(panel.lanes, key=lambda lane: (round(lane.y / lane.height), lane.x))
+    for lane, there in zip(lanes, places_there(scene, lanes)):
+        own = len(lane.slots) == 1
         for slot in lane.slots:
             if slot not in taken: continue
             proposals += [Proposal(slot, i + own * taken[slot], box, score) for i, box, score in there]
@@ -554,7 +558,7 @@ def find_panels(scene: Scene, kinds: Collection[str], anchors: dict) -> dict[str
     while waiting and (new := _next_panel(scene, waiting, found, alone=len(kinds) == 1)):
         item, panel = _worthier(scene, *new, rival) if (rival := _rival(new[0][0], waiting)) else new
         found[item[0]] = panel
-        scene.covered += [box for lane in panel.lanes for _, box, _ in places_there(scene, lane)]
+        scene.covered += [box for row in places_there(scene, panel.lanes) for _, box, _ in row]
         waiting = [other for other in waiting if other not in (item, rival, new[0])]
     return found
 
