@@ -212,7 +212,8 @@ def test_a_whole_frame_lights_its_own_corner():
 def test_sums_may_wrap_around():
     stripes = np.zeros((1500, 8), np.uint8)
     stripes[:, ::2] = 200
-    sums = sums_of(stripes, 100.0)
+    faint, sums = sums_of(stripes, 20.0, 100.0)
+    assert int((faint.upright[1400] - faint.upright[1300])[3]) == 100 * 20
     assert 1500 * 100 > np.iinfo(sums.upright.dtype).max  # so it did wrap
     assert int((sums.upright[1400] - sums.upright[1300])[3]) == 100 * 100
 

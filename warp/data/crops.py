@@ -80,7 +80,7 @@ def crops_array(
     boxes: list[Box],  # each must lie inside it
 ) -> np.ndarray:  # uint8, (boxes, SIDE, SIDE, 3)
     "All icons of a screenshot in one array, the form that every stage of the matcher takes."
-    rgb = shot.convert("RGB")
+    rgb = shot if shot.mode == "RGB" else shot.convert("RGB")
     return np.stack([np.asarray(cut_crop(rgb, box)) for box in boxes]) if boxes else np.empty((0, SIDE, SIDE, 3), np.uint8)
 
 def make_crop(img: Image.Image) -> Crop:

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from math import ceil, floor, log
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -421,12 +422,12 @@ def _judged(scene: Scene, lanes: list[Lane], layout: Layout, moves: np.ndarray) 
     return [_judge(lanes, layout, *numbers) for numbers in zip(moves.tolist(), seen, inside)]
 
 def _judge(lanes: list[Lane], layout: Layout, move: list[float], seen: np.ndarray, inside: np.ndarray) -> Registration:
-    usual, explained, rest = seen[layout.weights > 0], 0.0, list(zip(seen.tolist(), inside.tolist()))
+    usual, explained, rest = seen[layout.weights > 0].tolist(), 0.0, list(zip(seen.tolist(), inside.tolist()))
     for count, most in layout.counts:
         row, rest = rest[:most], rest[most:]
         explained += _row_worth([score for score, there in row[:_long([score for score, _ in row], count)] if there])
-    there = usual[usual >= THERE]
-    return Registration([lane.moved(*move) for lane in lanes], move[0], float(seen @ layout.weights), float(np.median(there)) if len(there) else 0.0, explained, tuple(move))
+    there = [score for score in usual if score >= THERE]
+    return Registration([lane.moved(*move) for lane in lanes], move[0], float(seen @ layout.weights), median(there) if there else 0.0, explained, tuple(move))
 
 def settle(scene: Scene, lanes: list[Lane], layout: Layout, guesses: list[Guess]) -> list[Registration]:
     "The guesses, each brought to a pixel or two by three votes of ever shorter reach."
