@@ -97,7 +97,7 @@ def weighed(
     return Match(None, ranked[0][1], "model" if match.alternatives and ranked[0][0] == match.alternatives[0][0] else "templates", ranked)
 
 # %% ../../nbs/34_match.cascade.ipynb #60df5457
-SURE, SAME, UNASKED = 0.95, 0.95, 0.74  # a share nobody questions; a likeness that means the same picture; the most for an answer that a person should see
+SURE, SAME, UNASKED = 0.90, 0.95, 0.74  # a share nobody questions; a likeness that means the same picture; the most for an answer that a person should see
 LEAST = 0.75  # a share that is believed
 FEW = 8  # pictures that are looked at closely where a proven model has named five of them: more change no answer
 PROVEN = 0.9  # share of held-back crops that a model must have named to be believed alone where there are templates
