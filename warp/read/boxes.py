@@ -182,7 +182,7 @@ class Scene:
 
     def _drawn(self, width: float, coarse: bool) -> np.ndarray:
         f = UNIT / width
-        small = self._pictures[(f <= 0.5) + (f <= 0.25)].resize((max(1, round(self.width * f)), max(1, round(self.height * f))), Image.Resampling.BILINEAR)
+        small = self._pictures[(f <= 0.5) + (f <= 0.25)].resize((max(1, round(self.width * f)), max(1, round(self.height * f))), Image.Resampling.BOX)
         return (outline_map(np.asarray(small), UNIT, TALL, coarse) * LEVELS).astype(np.uint16)
 
     def outlines(
@@ -446,7 +446,7 @@ def polish(scene: Scene, lanes: list[Lane], layout: Layout, panel: Registration)
 
 # %% ../../nbs/43_read.boxes.ipynb #7c32b155
 RIVALS, FINALISTS = 5, 3  # guesses that are settled, and polished
-FAINT, NEAR = 0.45, 0.8  # mean outline below which the best guess shows no panel (those that are there had 0.51 at least), and share of the best that another needs (the right one had 0.84 at least)
+FAINT, NEAR = 0.45, 0.8  # mean outline below which the best guess shows no panel (those that are there had 0.53 at least), and share of the best that another needs (the right one had 0.84 at least)
 HOPELESS = 0.45  # support after settling, below which polishing makes no panel of it: those that are there had 0.70 at least
 
 def register(
