@@ -32,7 +32,7 @@ test test-long: export OMP_NUM_THREADS := 1
 
 test: $(VENV)/.with-$(ALL) ## every check that the hosted workflow runs, browser included
 	@echo "== make test: notebooks, layers, base install, desk in a browser, docs site, the loop end to end"
-	@CHROMIUM="$$($(BIN)/python dev/browser.py)" && export CHROMIUM && $(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
+	@CHROMIUM="$$($(BIN)/python dev/browser.py)" && export CHROMIUM && $(BIN)/python -m pytest -m "not long" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/.with-$(ALL) ## the checks that take many minutes
 	@echo "== make test-long: soaks, full sizes, ablations"

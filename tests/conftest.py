@@ -5,9 +5,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -41,47 +43,59 @@ def no_network():
     socket.socket.connect = connect
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory) -> Path:
-    "The wheel as a stranger gets it: built from the sdist, not from this folder."
-    out, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source")  # a copy: what an earlier build left here would go along
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    "A folder that the first worker who needs it makes, for all of them."
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (folder / "done").touch()
+    return folder
+
+
+def build_wheel(folder: Path) -> None:
+    out, source = folder / "dist", folder / "source"  # a copy: what an earlier build left here would go along
     shutil.copytree(ROOT / "warp", source / "warp", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "nbs/desks", source / "nbs/desks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     for name in ("settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"): shutil.copy(ROOT / name, source)
     done = subprocess.run([sys.executable, "-m", "build", "--outdir", out, source], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    "The wheel as a stranger gets it: built from the sdist, not from this folder."
+    return next((made_once(tmp_path_factory, "wheel", build_wheel) / "dist").glob("*.whl"))
 
 
 def clean_install(wheel: Path, folder: Path, interpreter: str | Path) -> Path:  # its Python
     "A new environment of that interpreter with the wheel and its base requirements, and nothing else."
     subprocess.run([interpreter, "-m", "venv", folder], check=True, capture_output=True, text=True)
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = python_of(folder)
     done = subprocess.run([python, "-m", "pip", "install", "-q", wheel], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return python
 
 
+def python_of(folder: Path) -> Path: return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
 @pytest.fixture(scope="session")
 def base_python(wheel, tmp_path_factory) -> Path:
     "The Python of a new environment that holds the wheel and its base requirements, and nothing else."
-    return clean_install(wheel, tmp_path_factory.mktemp("base"), sys.executable)
+    return python_of(made_once(tmp_path_factory, "base", lambda folder: clean_install(wheel, folder, sys.executable)))
 
 
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory):
-    "A machine with a release that knows the made world (see taught.py), made once for all workers; to be copied before anything is changed in it."
-    from filelock import FileLock
+    "A machine with a release that knows the made world (see taught.py); to be copied before anything is changed in it."
     from taught import settle
 
     from warp.config import Config
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "taught"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "done").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            settle(folder)
-            (folder / "done").touch()
+    folder = made_once(tmp_path_factory, "taught", settle)
     return Config.load(folder / "home", folder / "hub", folder / "host")
 
 

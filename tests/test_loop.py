@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 STAGES = 9
-PLAYERS, STEPS = 5, 120
+PLAYERS, STEPS = 5, 60
 OURS = {"icon_embedder.onnx", "icon_gallery.npz", "icon_embedder_meta.json", "icon_embedder.safetensors", "icon_classifier.pt", "label_map.json", "icon_classifier_meta.json", "screen_classifier.onnx",
         "screen_classifier.pt", "screen_classifier_labels.json", "ship_type_corrections.json", "community_anchors.json", "training_manifest.json"}
 
