@@ -818,7 +818,7 @@ def _alike(a: Look, b: Look) -> bool:
     apart = min((a.hue - b.hue) % HUES, (b.hue - a.hue) % HUES)
     return a.family == b.family and a.badge == b.badge and apart < 2
 
-# %% ../nbs/03_demo.ipynb #df9aa3e0
+# %% ../nbs/03_demo.ipynb #ba3b130a
 _SHARED = ((0, "SPACE_EQ", (1, 3, 4)), (1, "TRAITS", (2, 3, 0)), (4, "SPACE_EQ", (0, 2, 3)), (2, "GROUND_EQ", (4, 1)))  # who took it, what, who has it too
 
 @dataclass(frozen=True)
@@ -899,19 +899,13 @@ class World:
 
     def digest(self) -> str:  # 64 hexadecimal digits
         "A fingerprint of all icon boxes, names and labels and of forty clean icons. Texts and files are left out: fonts and JPEG differ by platform."
-        state = sha256()
-        for player in (*self.players, self.newcomer):
-            for shot in self.screenshots(player):
-                boxes = [t for t in (*shot.truth(), *self.labels(player, shot)) if SLOTS[t.slot].kind == "icon"]
-                state.update("".join([player.install_id, *(f"{shot.file} {tuple(t.bbox)} {t.slot} {t.name}\n" for t in boxes)]).encode())
-        for name in self.names[::max(1, len(self.names) // 40)]: state.update(self.icon(name).tobytes())
-        return state.hexdigest()
+        return _digest(self)
 
     def _once(self, key: tuple, make: Callable[[], object]) -> object:
         if key not in self._cache: self._cache[key] = make()
         return self._cache[key]
 
-# %% ../nbs/03_demo.ipynb #e727b1c9
+# %% ../nbs/03_demo.ipynb #6c85be1d
 def _build(world: World, player: Player, loadout: int) -> dict[str, tuple[str, ...]]:
     rng = np.random.default_rng([world.seed, 4, player.number, loadout])
     places = {slot: int(rng.integers(least, most + 1)) for slot, (least, most) in _PLACES_OF_CAPTAINS.items()} | world.ship(player, loadout).places
@@ -921,6 +915,7 @@ def _build(world: World, player: Player, loadout: int) -> dict[str, tuple[str, .
     if first == second: found["Secondary Specialization"] = (next(n for n in world.items["Secondary Specialization"] if n != first[0]),)  # never the same twice
     return found
 
+# %% ../nbs/03_demo.ipynb #df9aa3e0
 def _labels(world: World, player: Player, shot: Shot) -> list[Truth]:
     rng, found, patient = np.random.default_rng([shot.seed, 7, player.number]), [], shot.screen_type not in MIXES or player == world.newcomer
     for i, true in enumerate(shot.truth()):
@@ -945,3 +940,13 @@ def _drawn(box: Box, hand: np.random.Generator) -> Box:
     left, top, right, bottom = (int(d) for d in hand.choice([-2, -1, 0, 1, 2], 4, p=(.06, .20, .48, .20, .06)))
     x, y = max(0, box.x + left), max(0, box.y + top)
     return Box(x, y, min(_SCREEN[0], box.right + right) - x, min(_SCREEN[1], box.bottom + bottom) - y)
+
+# %% ../nbs/03_demo.ipynb #e727b1c9
+def _digest(world: World) -> str:
+    state = sha256()
+    for player in (*world.players, world.newcomer):
+        for shot in world.screenshots(player):
+            boxes = [t for t in (*shot.truth(), *world.labels(player, shot)) if SLOTS[t.slot].kind == "icon"]
+            state.update("".join([player.install_id, *(f"{shot.file} {tuple(t.bbox)} {t.slot} {t.name}\n" for t in boxes)]).encode())
+    for name in world.names[::max(1, len(world.names) // 40)]: state.update(world.icon(name).tobytes())
+    return state.hexdigest()

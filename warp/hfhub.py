@@ -600,8 +600,15 @@ def _same(there: Any, change: Add) -> bool:
     data = _content(change)
     return there.lfs.sha256 == hashlib.sha256(data).hexdigest() if there.lfs else there.blob_id == hashlib.sha1(b"blob %d\0" % size + data).hexdigest()
 
-# %% ../nbs/05_hfhub.ipynb #17ff9df2
+# %% ../nbs/05_hfhub.ipynb #353d637e
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+def _named(repo: str) -> str:
+    "The name of a repository, if it is one."
+    if not _REPO.fullmatch(repo): raise HubError(f"{repo!r} is no repository: expected two names, like 'sets-sto/warp-knowledge'")
+    return repo
+
+# %% ../nbs/05_hfhub.ipynb #17ff9df2
 class HfHub:
     "The hub on huggingface.co, or on any server that speaks its protocol."
 
@@ -614,7 +621,7 @@ class HfHub:
         clock: Callable[[], float] = time.monotonic,  # for tests
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.only, self.limits, endpoint = only and self._named(only), limits, (endpoint or os.environ.get("HF_ENDPOINT") or PUBLIC).rstrip("/")
+        self.only, self.limits, endpoint = only and _named(only), limits, (endpoint or os.environ.get("HF_ENDPOINT") or PUBLIC).rstrip("/")
         if urlsplit(endpoint).scheme not in ("http", "https"): raise HubError(f"{redacted(endpoint)} is no hub's address: HF_ENDPOINT must start with https://")
         self._line = _Line(endpoint, token, limits, clock, sleep)
 
@@ -666,12 +673,7 @@ class HfHub:
         self._allow(repo)
         self._line.ask(f"creating {repo}", lambda api: api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True))
 
-    @staticmethod
-    def _named(repo: str) -> str:
-        if not _REPO.fullmatch(repo): raise HubError(f"{repo!r} is no repository: expected two names, like 'sets-sto/warp-knowledge'")
-        return repo
-
     def _allow(self, repo: str) -> str:
-        if self.only not in (None, self._named(repo)):
+        if self.only not in (None, _named(repo)):
             raise HubError(f"{repo} is not {self.only}, the only repository of this address: set WARP_HUB to hf:// for all of them")
         return repo

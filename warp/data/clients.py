@@ -21,10 +21,10 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .crops import SIDE, cut_crop, open_image
-from .old import (OLD_TYPES, OWN_NAME, Mend, OldFolder, OldRecord, OldType, Refused, fit_box, is_hash, known_name, letters_of, read_box, read_slot,
-                           read_type, text_of, training_data)
+from .old import (OLD_TYPES, OWN_NAME, Mend, OldFolder, OldRecord, OldType, Refused, fit_box, is_hash, known_name, read_box, read_slot, read_type,
+                           text_of, training_data)
 from .pictures import CLEAR, MIN_LIKENESS, Library, Picture, cut_as, likeness
-from .report import Discreet, ImportReport, Note
+from .report import Discreet, ImportReport, Note, letters_of
 from .store import OVERLAP, Names, Store, Word, pictures_in
 from ..errors import ImageError, InputError, PrivacyError
 from ..privacy import has_registry_prefix, may_leave, refuse_ship_name
@@ -299,6 +299,7 @@ def _chosen_type(
     if len(sure) > 1 and len(sure & listed) == 1: return (sure & listed).pop(), (f"{two}, and the client's list names the other", both)
     return "", (f"{two}: choose one at the desk", both)
 
+# %% ../../nbs/17_data.clients.ipynb #d3a70ac2
 class _Types:
     "The screen types of a folder, on their way into the store."
 
@@ -348,34 +349,57 @@ class _Types:
         self.store.set_screen_type(sha, name, at)
         self._enter("mended" if mended else "taken", old, mended)
 
-# %% ../../nbs/17_data.clients.ipynb #d3a70ac2
+# %% ../../nbs/17_data.clients.ipynb #4c72e3f4
+def _placed(books: _Books, quiet: bool) -> dict[str, tuple[Picture, list[_Said]]]:
+    "The words of each picture; what cannot be read or placed is refused here."
+    judge, find = _Judge(books.old, books.store.vocabulary), _Finder(books.old, books.library)
+    found: dict[str, tuple[Picture, list[_Said]]] = {}
+    order = {id(record): n for n, record in enumerate(books.old.records)}
+    words = [w for r in books.old.records if (w := _or_refused(books, r, judge, r))]
+    words.sort(key=lambda w: w.crop is None)  # crops first: they prove which picture it is
+    for said in tqdm(words, desc="comparing", unit="box", disable=quiet, leave=False):
+        placed = _or_refused(books, said.record, find, said)
+        if placed: found.setdefault(placed[0].sha, (placed[0], []))[1].append(placed[1])
+    for _, some in found.values(): some.sort(key=lambda w: order[id(w.record)])
+    return found
+
+def _or_refused(books: _Books, record: OldRecord, act: Callable, *args: Any) -> Any:
+    try: return act(*args)
+    except Refused as e: books.enter("refused", record, [(e.why, e.detail)])
+    except ImageError: books.enter("refused", record, [("the picture cannot be read", "")])
+    return None
+
+# %% ../../nbs/17_data.clients.ipynb #d517f79c
+def _against_store(books: _Books, sha: str, said: _Said) -> tuple[str, list[Mend]] | None:
+    "None for a word that the store has, or has a newer one of; else the id that it replaces and what is to be said of that."
+    there = [a for _, a in books.store.annotations(sha) if a.state in ("confirmed", "skipped") and _contest(a, said.slot, said.bbox, OVERLAP)]
+    same = [a for a in there if a.state == "confirmed" and (a.slot, a.name) == (said.slot.name, said.name)]
+    if any(a.bbox == said.bbox for a in same): why = []
+    elif any(a.bbox.iou(said.bbox) > OVERLAP for a in same): why = [("the store has this place, drawn a little differently", f"{list(said.bbox)}")]
+    elif any(a.state == "skipped" for a in there): why = [("a person passed this place over in the store", "")]
+    elif any(parse_time(a.confirmed_at) >= said.moment for a in there): why = [("a later word in the store stays", "")]
+    else: return (there[0].id, [("an older word in the store gave way", repr(there[0].name) if there[0].name else there[0].slot)]) if there else ("", [])
+    books.enter("already there", said.record, why)
+    return None
+
+def _unspoken(books: _Books, sha: str, words: list[_Said], states: tuple[str, ...]) -> list[_Said]:
+    "Those at whose place the store has nothing in these states; the others are already there."
+    there, new = [a for _, a in books.store.annotations(sha) if a.state in states], []
+    for said in words:
+        spoken = [a for a in there if (a.slot, a.bbox) == (said.slot.name, said.bbox)
+                  or a.state in ("confirmed", "skipped") and _contest(a, said.slot, said.bbox, OVERLAP)]
+        if spoken: books.enter("already there", said.record, [] if spoken[0].state == said.state else [("a person's word in the store stays", "")])
+        else: new.append(said)
+    return new
+
+# %% ../../nbs/17_data.clients.ipynb #9f735927
 class _Boxes:
     "The boxes of a folder, on their way into the store."
 
-    def __init__(self, books: _Books, progress: bool) -> None:
-        self.books, self.store, self.quiet = books, books.store, not progress
-        self.judge, self.find = _Judge(books.old, books.store.vocabulary), _Finder(books.old, books.library)
+    def __init__(self, books: _Books) -> None: self.books, self.store = books, books.store
 
-    def run(self) -> None:
-        for picture, words in tqdm(self._placed().values(), desc="importing", unit="screenshot", disable=self.quiet, leave=False): self._write(picture, words)
-
-    def _placed(self) -> dict[str, tuple[Picture, list[_Said]]]:
-        "The words of each picture; what cannot be read or placed is refused here."
-        found: dict[str, tuple[Picture, list[_Said]]] = {}
-        order = {id(record): n for n, record in enumerate(self.books.old.records)}
-        words = [w for r in self.books.old.records if (w := self._or_refused(r, self.judge, r))]
-        words.sort(key=lambda w: w.crop is None)  # crops first: they prove which picture it is
-        for said in tqdm(words, desc="comparing", unit="box", disable=self.quiet, leave=False):
-            placed = self._or_refused(said.record, self.find, said)
-            if placed: found.setdefault(placed[0].sha, (placed[0], []))[1].append(placed[1])
-        for _, some in found.values(): some.sort(key=lambda w: order[id(w.record)])
-        return found
-
-    def _or_refused(self, record: OldRecord, act: Callable, *args: Any) -> Any:
-        try: return act(*args)
-        except Refused as e: self.books.enter("refused", record, [(e.why, e.detail)])
-        except ImageError: self.books.enter("refused", record, [("the picture cannot be read", "")])
-        return None
+    def run(self, quiet: bool) -> None:
+        for picture, words in tqdm(_placed(self.books, quiet).values(), desc="importing", unit="screenshot", disable=quiet, leave=False): self._write(picture, words)
 
     def _write(self, picture: Picture, words: list[_Said]) -> None:
         "All that is said of one picture goes into the store."
@@ -400,7 +424,7 @@ class _Boxes:
 
     def _confirm(self, sha: str, words: list[_Said]) -> None:
         "In one act; when the store refuses one of them, each by itself."
-        new = [(said, *verdict) for said in words if (verdict := self._against_store(sha, said))]
+        new = [(said, *verdict) for said in words if (verdict := _against_store(self.books, sha, said))]
         try:
             self.store.confirm_all([(sha, said.word(replaces)) for said, replaces, _ in new])
             for said, _, notes in new: self.books.entered(said, notes)
@@ -409,31 +433,9 @@ class _Boxes:
                 for said, *_ in new: self._confirm(sha, [said])
             else: self.books.enter("refused", new[0][0].record, [("the store refuses it", type(e).__name__ if new[0][0].slot.kind != "icon" else str(e)[:200])])
 
-    def _against_store(self, sha: str, said: _Said) -> tuple[str, list[Mend]] | None:
-        "None for a word that the store has, or has a newer one of; else the id that it replaces and what is to be said of that."
-        there = [a for _, a in self.store.annotations(sha) if a.state in ("confirmed", "skipped") and _contest(a, said.slot, said.bbox, OVERLAP)]
-        same = [a for a in there if a.state == "confirmed" and (a.slot, a.name) == (said.slot.name, said.name)]
-        if any(a.bbox == said.bbox for a in same): why = []
-        elif any(a.bbox.iou(said.bbox) > OVERLAP for a in same): why = [("the store has this place, drawn a little differently", f"{list(said.bbox)}")]
-        elif any(a.state == "skipped" for a in there): why = [("a person passed this place over in the store", "")]
-        elif any(parse_time(a.confirmed_at) >= said.moment for a in there): why = [("a later word in the store stays", "")]
-        else: return (there[0].id, [("an older word in the store gave way", repr(there[0].name) if there[0].name else there[0].slot)]) if there else ("", [])
-        self.books.enter("already there", said.record, why)
-        return None
-
-    def _unspoken(self, sha: str, words: list[_Said], states: tuple[str, ...]) -> list[_Said]:
-        "Those at whose place the store has nothing in these states; the others are already there."
-        there, new = [a for _, a in self.store.annotations(sha) if a.state in states], []
-        for said in words:
-            spoken = [a for a in there if (a.slot, a.bbox) == (said.slot.name, said.bbox)
-                      or a.state in ("confirmed", "skipped") and _contest(a, said.slot, said.bbox, OVERLAP)]
-            if spoken: self.books.enter("already there", said.record, [] if spoken[0].state == said.state else [("a person's word in the store stays", "")])
-            else: new.append(said)
-        return new
-
     def _draw(self, sha: str, skipped: list[_Said], drawn: list[_Said]) -> None:
         "Boxes that were passed over or only drawn, beside those that are drawn in the store."
-        skipped, drawn = self._unspoken(sha, skipped, ("confirmed", "skipped")), self._unspoken(sha, drawn, ("confirmed", "skipped", "pending"))
+        skipped, drawn = _unspoken(self.books, sha, skipped, ("confirmed", "skipped")), _unspoken(self.books, sha, drawn, ("confirmed", "skipped", "pending"))
         if not skipped and not drawn: return
         before = [Word(a.bbox, a.slot, a.name, a.slot_index, a.ml_name, a.ml_score, a.replaces) for _, a in self.store.annotations(sha, "pending")]
         held = {(w.slot, w.bbox) for w in before}
@@ -444,7 +446,7 @@ class _Boxes:
 
     def _propose(self, sha: str, words: list[_Said]) -> None:
         "A program's guesses, beside those that are in the store."
-        new = self._unspoken(sha, words, ("confirmed", "skipped", "pending", "candidate"))
+        new = _unspoken(self.books, sha, words, ("confirmed", "skipped", "pending", "candidate"))
         if not new: return
         before = [Word(a.bbox, a.slot, "", a.slot_index, a.ml_name, a.ml_score) for _, a in self.store.annotations(sha, "candidate")]
         self.store.propose(sha, [*before, *(said.word() for said in new)])
@@ -498,7 +500,7 @@ def import_folder(
         raise InputError(f"{folder} is this store's own folder: move the older data elsewhere and name that place")
     books = _Books(old, store, Library([*(file for more in screenshots for file in pictures_in(more)), *old.pictures()], store))
     _Types(books).run()
-    _Boxes(books, progress).run()
+    _Boxes(books).run(quiet=not progress)
     _take_flags(books)
     _take_loose_crops(books)
     for file, why in books.library.broken.items(): books.note("remark", "file", file.name, "", 0, "the picture cannot be read", why)

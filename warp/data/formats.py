@@ -381,6 +381,7 @@ def _found_in_coco(annotation: Any, where: str, images: tuple[dict, set], catego
     extra = annotation.get("attributes")
     return annotation["image_id"], Found(where, category, edges, annotation | (extra if isinstance(extra, dict) else {}), mends)
 
+# %% ../../nbs/18_data.formats.ipynb #b6ccc078
 def _screenshots_of(store: Store, images: dict, folder: Path, boxes: dict[Any, list[Found]], tally: _Tally) -> dict[Any, str]:  # image id -> sha256
     "Finds the pictures; the boxes of one that cannot be had are refused."
     gone_out, found = {_stem(sha, record): sha for sha, record in store.screenshots().items()}, {}

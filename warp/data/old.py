@@ -8,7 +8,7 @@ field each, a slot, a box, a name, a screen type, say what they had to mend, and
 # %% auto #0
 __all__ = ['Mend', 'MOST_OUTSIDE', 'CUT', 'OWN_NAME', 'NO_TYPE', 'OLD_TYPES', 'Refused', 'read_old_text', 'salvage', 'OldRecord',
            'is_hash', 'text_of', 'old_records', 'read_slot', 'read_box', 'fit_box', 'known_name', 'read_type',
-           'letters_of', 'OldCrops', 'OldType', 'training_data', 'OldFolder']
+           'OldCrops', 'training_data', 'OldType', 'OldFolder']
 
 # %% ../../nbs/15_data.old.ipynb #9eefbaf1
 import codecs
@@ -21,7 +21,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .store import PICTURES, Names, Store, pictures_in
+from .report import letters_of
+from .store import Names, Store, pictures_in, stem_of
 from ..errors import InputError, PrivacyError, SlotError, StoreError, VocabularyError
 from ..privacy import has_registry_prefix
 from ..records import SCREEN_TYPES, SLOTS, Box, Slot, slot_named, time_text, utc_now
@@ -209,10 +210,6 @@ def read_type(
     raise Refused("there is no such screen type", "expected one of " + ", ".join(SCREEN_TYPES))
 
 # %% ../../nbs/15_data.old.ipynb #0f5eac9e
-def letters_of(text: str) -> str:
-    "Letters and digits alone, as all spellings of a name have them in common."
-    return re.sub(r"[\W_]", "", text.casefold())
-
 class OldCrops:
     "The crop files of an old folder, and what its index says of them."
 
@@ -248,10 +245,17 @@ class OldCrops:
         return not rest or letters_of(slot_part) == slot and name.startswith(letters_of(rest.rpartition("__")[0]))
 
 # %% ../../nbs/15_data.old.ipynb #dd665ed9
-def _stem(name: str) -> str:
-    while Path(name).suffix.lower() in PICTURES: name = Path(name).stem
-    return name.casefold()
+def training_data(
+    folder: Path | str,  # as somebody names it: the client's folder, or the one within
+) -> Path:
+    "The folder that holds the training data. Raises `InputError` when there is none."
+    top = Path(folder).expanduser()
+    if not top.is_dir(): raise InputError(f"{top} is no folder: name the training_data folder of the older client")
+    for place in (top, top / "training_data", top / "warp/training_data"):
+        if any((place / name).exists() for name in ("annotations.json", "annotations.journal.jsonl", "crops", "screen_types")): return place
+    raise InputError(f"{top} holds no annotations.json, crops or screen_types: name the training_data folder of the older client")
 
+# %% ../../nbs/15_data.old.ipynb #1e18a613
 class OldType(NamedTuple):
     "What is said of one screenshot's type, and where."
     where: str  # the file that says so
@@ -262,22 +266,13 @@ class OldType(NamedTuple):
     sure: bool = True  # whether a person said it
     contradicts: str = ""  # another type that another file gives
 
+# %% ../../nbs/15_data.old.ipynb #002ed36c
 _IGNORED = {"anchors.json": "left aside: layout grids are made anew from confirmed boxes",
             "canonical_layout.json": "left aside: it was derived from anchors.json"}
 
 _CONFIRMED = "screen_types_user_confirmed.json"
 
 def _file_time(file: Path) -> str: return time_text(datetime.fromtimestamp(file.stat().st_mtime, timezone.utc))
-
-def training_data(
-    folder: Path | str,  # as somebody names it: the client's folder, or the one within
-) -> Path:
-    "The folder that holds the training data. Raises `InputError` when there is none."
-    top = Path(folder).expanduser()
-    if not top.is_dir(): raise InputError(f"{top} is no folder: name the training_data folder of the older client")
-    for place in (top, top / "training_data", top / "warp/training_data"):
-        if any((place / name).exists() for name in ("annotations.json", "annotations.journal.jsonl", "crops", "screen_types")): return place
-    raise InputError(f"{top} holds no annotations.json, crops or screen_types: name the training_data folder of the older client")
 
 class OldFolder:
     "Everything in a client's training_data folder, read and not yet judged."
@@ -337,13 +332,13 @@ class OldFolder:
                 at = text_of(record.get("screen_type_confirmed_at"))
                 if record.get("screen_type"): yield OldType("annotations.json", sha, record["screen_type"], at=at, sure=bool(at))
             return
-        listed, top = {_stem(k): (k, v) for k, v in self._json("screen_types.json").items()}, self.folder / "screen_types"
-        confirmed = {_stem(k): v for k, v in self._json(_CONFIRMED).items()} if (self.folder / _CONFIRMED).is_file() else None
+        listed, top = {stem_of(k): (k, v) for k, v in self._json("screen_types.json").items()}, self.folder / "screen_types"
+        confirmed = {stem_of(k): v for k, v in self._json(_CONFIRMED).items()} if (self.folder / _CONFIRMED).is_file() else None
         copies = [file for file in pictures_in(top) if file.parent != top] if top.is_dir() else []
         for file in copies:
-            stem, said = _stem(file.name), file.relative_to(top).parts[0]
+            stem, said = stem_of(file.name), file.relative_to(top).parts[0]
             other = next((v for v in ((confirmed or {}).get(stem), listed.get(stem, ("", None))[1]) if isinstance(v, str)), "")
             sure = confirmed is None or stem in confirmed
             yield OldType(file.parent.relative_to(self.folder).as_posix(), file.name, said, file, _file_time(file), sure, other)
-        for stem in sorted(listed.keys() - {_stem(file.name) for file in copies}):
+        for stem in sorted(listed.keys() - {stem_of(file.name) for file in copies}):
             yield OldType("screen_types.json", *listed[stem], at=_file_time(self.folder / "screen_types.json"), sure=stem in (confirmed or {}))

@@ -62,6 +62,7 @@ class Item(NamedTuple):
     add: str = ""  # path on the hub of its file
     delete: str = ""  # path on the hub of a file that it replaces
 
+# %% ../../nbs/13_data.sync.ipynb #3e778978
 _TABLES = """
 create table if not exists sent (kind text, key text, label text, at text, text text, path text, primary key (kind, key));
 create table if not exists batch (id integer primary key, day text, uploads integer, items text, revision text);

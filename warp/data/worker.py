@@ -500,6 +500,10 @@ def _mark(file: Path) -> tuple[int, int] | None:
     except OSError: return None
     return stat.st_mtime_ns, stat.st_size
 
+def _token_mark(config: Config) -> object:
+    "What changes when somebody puts in another token or server, which may end a failure at once."
+    return _mark(config.token_file), os.environ.get("HF_TOKEN"), os.environ.get("WARP_SERVER")
+
 def _send_corrections(config: Config, corrections: Corrections, tell: Tell | None, now: str, limit: int) -> Sent:
     "Those that wait, through the server if nobody else is named."
     if not corrections.file.is_file() or not corrections.waiting(now): return Sent()
@@ -512,7 +516,7 @@ def _refresh(config: Config, now: float) -> bool:
     "The copy of the overrides, if it is time."
     return knowledge_due(config, now) and refresh_knowledge(config, find_server(config) or open_hub(config.hub), now)
 
-# %% ../../nbs/19_data.worker.ipynb #e4b638b5
+# %% ../../nbs/19_data.worker.ipynb #94c6f773
 class Status(NamedTuple):
     "How the worker is doing, for people to read and for apps to show."
     state: str  # new, working, waiting, stopped
@@ -527,6 +531,14 @@ class Status(NamedTuple):
         "One line for all errors; empty when all is well."
         return "; ".join(f"{name}: {why}" for name, why in self.errors.items())
 
+def _noted(status: Status, done: object) -> Status:
+    "The status, with what a chore has brought."
+    if isinstance(done, SyncReport): return status._replace(report=done)
+    if isinstance(done, Sent) and done != Sent():
+        return status._replace(corrections=status.corrections + done.sent, refused=(*status.refused, *done.refused)[-20:])
+    return status
+
+# %% ../../nbs/19_data.worker.ipynb #e4b638b5
 class SyncWorker:
     "Sends what was confirmed and brings what others corrected, in a daemon thread."
 
@@ -549,7 +561,7 @@ class SyncWorker:
         self._on_status = on_status
         self._clock, self._wall, self._wait, self._chance = clock, wall, wait, chance
         self._bell, self._halt, self._thread = threading.Event(), threading.Event(), None
-        self._key = self._token_mark()
+        self._key = _token_mark(config)
         self.corrections, self._labels = Corrections(config.home / "sync.sqlite"), _Labels(config, way, self.pace, share_screens, grids, self._now)
         self._chores = [Chore("labels", self._labels),
                         Chore("corrections", lambda: _send_corrections(config, self.corrections, tell, self._now(), self.pace.limit), (self.pace.breaker_s,)),
@@ -590,11 +602,13 @@ class SyncWorker:
     def turn(self) -> float:
         "Every chore that is due, in this thread; seconds until the next round. Never raises an `Exception`."
         self._tell_app(state="working")
-        if (key := self._token_mark()) != self._key:  # another token, another chance
+        if (key := _token_mark(self.config)) != self._key:  # another token, another chance
             self._key = key
             for chore in self._chores: chore.not_before, chore.fails = 0.0, 0
         for chore in self._chores:
-            if not self._halt.is_set(): self._done(chore.turn(self._clock, self._chance))
+            if self._halt.is_set(): break
+            done = chore.turn(self._clock, self._chance)
+            self.status = _noted(self.status, done)._replace(way=self._labels.way)
         self._tell_app(state="stopped" if self._halt.is_set() else "waiting", errors={c.name: c.error for c in self._chores if c.error})
         return self.pace.every_s * self._chance(.8, 1.2)
 
@@ -609,19 +623,9 @@ class SyncWorker:
         self._bell.clear()
         return self._halt.is_set()
 
-    def _done(self, result: object) -> None:
-        self.status = self.status._replace(way=self._labels.way)
-        if isinstance(result, SyncReport): self.status = self.status._replace(report=result)
-        if isinstance(result, Sent) and result != Sent():
-            self.status = self.status._replace(corrections=self.status.corrections + result.sent, refused=(*self.status.refused, *result.refused)[-20:])
-
     def _tell_app(self, **news: Any) -> None:
         self.status = self.status._replace(**news)
         with suppress(Exception):  # the app's affair
             if self._on_status: self._on_status(self.status)
 
     def _now(self) -> str: return time_text(datetime.fromtimestamp(self._wall(), timezone.utc))
-
-    def _token_mark(self) -> object: return _mark(self.config.token_file), os.environ.get("HF_TOKEN"), os.environ.get("WARP_SERVER")
-
-

@@ -182,9 +182,19 @@ def _drawing() -> type:
     if not found: raise MissingExtra("jupyter_bbox_widget in the release that the desk knows, 0.7.0,", "desk")
     return type("Drawing", (BBoxWidget,), {"_esm": own + _IN_TURN, "page": Int().tag(sync=True), "asked": Dict().tag(sync=True)})
 
-# %% ../../nbs/62_detect.cvat.ipynb #a5a6a7f2
+# %% ../../nbs/62_detect.cvat.ipynb #4a52deb3
 SMALLEST = 2  # pixels of a side: less was a click
 
+def _to_widget(b: LabelBox, page: int) -> dict:
+    "A box as the widget has it."
+    return {"x": round(b.box.x), "y": round(b.box.y), "width": round(b.box.width), "height": round(b.box.height), "label": b.class_name, "page": page}
+
+def _on_picture(drawn: dict, size: tuple[int, int]) -> Box:
+    "A box of the widget, as far as it lies on the picture."
+    x, y = max(0, drawn["x"]), max(0, drawn["y"])
+    return Box(x, y, min(size[0], drawn["x"] + drawn["width"]) - x, min(size[1], drawn["y"] + drawn["height"]) - y)
+
+# %% ../../nbs/62_detect.cvat.ipynb #a5a6a7f2
 class LabelDesk:
     "Pictures one after the other, boxes drawn by a person. Display it as the last line of a cell."
 
@@ -221,7 +231,7 @@ class LabelDesk:
         if any(b.get("page", self.widget.page) != self.widget.page for b in boxes): self.widget.bboxes = self._boxes()
 
     def _boxes(self) -> list[dict]:
-        return [{"x": round(b.box.x), "y": round(b.box.y), "width": round(b.box.width), "height": round(b.box.height), "label": b.class_name, "page": self.widget.page} for b in self.waiting[0].boxes] if self.waiting else []
+        return [_to_widget(b, self.widget.page) for b in self.waiting[0].boxes] if self.waiting else []
 
     def _show(self) -> None:
         with self.widget.hold_sync():
@@ -267,8 +277,3 @@ class LabelDesk:
         done = [replace(img, boxes=tuple(LabelBox(name, Box(*box)) for name, *box in self.said[img.file.name]), verified_empty=not self.said[img.file.name])
                 for img in self.labels.images if img.file.name in self.said]
         return remember(replace(self.labels, images=tuple(done)), self.labels)
-
-def _on_picture(drawn: dict, size: tuple[int, int]) -> Box:
-    "A box of the widget, as far as it lies on the picture."
-    x, y = max(0, drawn["x"]), max(0, drawn["y"])
-    return Box(x, y, min(size[0], drawn["x"] + drawn["width"]) - x, min(size[1], drawn["y"] + drawn["height"]) - y)

@@ -180,12 +180,14 @@ def read_files(files: Iterable[StagingFile]) -> tuple[Lines, list[Refused]]:
 def _portions(files: Iterable[StagingFile]) -> Iterator[list[StagingFile]]:
     portion, size = [], 0
     for file in files:
-        portion, size = [*portion, file] if not portion else (portion.append(file) or portion), size + len(file.data)
+        portion.append(file)
+        size += len(file.data)
         if size >= PORTION:
             yield portion
             portion, size = [], 0
     if portion: yield portion
 
+# %% ../../nbs/25_knowledge.staging.ipynb #83a5124d
 def _simple(data: bytes) -> str | None:
     "The text of a file that can be cut at its newlines; None for another."
     try: return data.decode("utf-8") if data.count(b"\r") == data.count(b"\r\n") else None
@@ -205,6 +207,7 @@ def _read_portion(base: Any, files: Sequence[StagingFile], first: int) -> list[R
     add_votes(base, votes, places)
     return refused
 
+# %% ../../nbs/25_knowledge.staging.ipynb #17767edf
 def _column(values: Iterable[str]) -> np.ndarray: return np.array(list(values), dtype=object)
 
 def _temp(base: Any, name: str, columns: dict[str, list[str]]) -> None:

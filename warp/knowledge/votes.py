@@ -114,6 +114,7 @@ def _parquet_sql(base: Any, files: Sequence[Path]) -> tuple[str, bool]:
     place = "n" if "n" in have else "file_index::bigint * 4294967296 + file_row_number n"
     return f"select {', '.join(said)}, {place} from {source}", have >= set(_TYPES)
 
+# %% ../../nbs/21_knowledge.votes.ipynb #25899c95
 def _one_line(columns: str = ", ".join(_SAID)) -> str: return f"left(sha256(to_json(({columns}))), 32)"
 
 @contextmanager
@@ -125,6 +126,7 @@ def _no_pauses() -> Iterator[None]:
     finally:
         if was: gc.enable()
 
+# %% ../../nbs/21_knowledge.votes.ipynb #a44edcf5
 class Lines:
     "Votes as a table named `lines`, in the order of the column `n`, in a DuckDB of its own (`connection`). A sum of two counts a line that both have once."
 

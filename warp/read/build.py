@@ -83,6 +83,7 @@ class Seen:
     reason: str = ""  # why nothing was read on it, in words
     notes: tuple[str, ...] = ()  # what was odd about it, in words
 
+# %% ../../nbs/44_read.build.ipynb #c3be917f
 @dataclass(frozen=True)
 class Build:
     "Everything that was read."
@@ -293,10 +294,11 @@ def _nothing(file: str, screen: Match, anchors: dict) -> str:
     if not anchors.get("entries"): return f"nobody has confirmed a layout yet, so the slots on {file} cannot be found: confirm some boxes, or run `warp update`"
     return f"{file} looks like {screen.name} ({screen.score:.2f}), but the panel was not found on it: is the whole panel on the picture, with icons of 16 pixels or more?"
 
-# %% ../../nbs/44_read.build.ipynb #cdcaadc0
+# %% ../../nbs/44_read.build.ipynb #0bf2059d
 Step = Callable[[str, int, int], object]  # what comes now, steps done, steps in all
 STEPS = ("looking what the picture shows", "finding the places", "naming what lies in them", "reading the ship")
 
+# %% ../../nbs/44_read.build.ipynb #cdcaadc0
 class Reader:
     "Reads screenshots with the installed models."
 

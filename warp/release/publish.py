@@ -242,6 +242,7 @@ def _compared(sides: Sides, canary: Canary, vocabulary: Vocabulary) -> list[Comp
         if len(rows) >= MIN_CANARY: found.append(compare(canary.take(rows)))
     return found
 
+# %% ../../nbs/71_release.publish.ipynb #246a2aa6
 def _as_json(record: object) -> bytes: return (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode()
 
 _SHOWN_ONLY = ("data", "judged", "curves")  # what a run's page shows and nobody reads in the history
