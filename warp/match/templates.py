@@ -240,7 +240,7 @@ ZOOMS = (1.0, 1.1, 0.91)  # across and down apart
 INNER_PX = SHAPE_PX - 2 * MARGIN_PX  # a window's side
 POSES = len(ZOOMS) ** 2 * (2 * MARGIN_PX + 1) ** 2
 FLAT = 1e-5  # share of its squares that a window without contrast has left once its mean is taken away: what single precision loses
-THREADS, AT_ONCE = 2, 6  # AT_ONCE: crops that are looked at together
+THREADS, AT_ONCE = 2, 6  # AT_ONCE: crops whose windows are in memory together
 
 def _weights(zoom: float) -> np.ndarray:  # (32, 64)
     "What each of 32 cells takes of the 64 pixels of a line that is stretched about its middle; past its ends the line repeats its last pixel."
@@ -312,20 +312,20 @@ def compare_posed(
     out, colour = np.full_like(scores, -1.0), colours(crops) if colour is None else colour
     inside = index.halves[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
 
-    for i, seen in enumerate(seen for piece in _pieces(len(crops)) for seen in zip(*_windows(crops[piece]))):
+    for i, seen in enumerate(seen for piece in _pieces(len(crops), AT_ONCE) for seen in zip(*_windows(crops[piece]))):
         few = np.flatnonzero(scores[i] >= 0)
         if len(few) > most: few = few[np.argpartition(-scores[i, few], most)[:most]]
         if len(few): out[i, few] = combined(_best_pose(inside[few], *seen), index.colours[few] @ colour[i])
     return out
 
-def _pieces(n: int) -> list[slice]: return [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]
+def _pieces(n: int, size: int) -> list[slice]: return [slice(start, start + size) for start in range(0, n, size)]
 
 def shared_out(
     look: Callable[[slice], list],  # asked for a piece of the crops, answers one a crop
     n: int,  # crops
 ) -> list:  # one a crop, in order
-    "What `look` says of all crops; two threads ask it, piece by piece."
-    with products_alone, ThreadPoolExecutor(THREADS) as pool: return [answer for some in pool.map(look, _pieces(n)) for answer in some]
+    "What `look` says of all crops, asked in two threads."
+    with products_alone, ThreadPoolExecutor(THREADS) as pool: return [answer for some in pool.map(look, _pieces(n, max(1, -(-n // THREADS)))) for answer in some]
 
 # %% ../../nbs/31_match.templates.ipynb #afe8dd70
 def best_names(
