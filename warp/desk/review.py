@@ -10,8 +10,8 @@ hub can only be read one can look and decide all the same, and the desk says wha
 __all__ = ['KINDS', 'MOST', 'UNLISTED', 'Doubts', 'LATER', 'AHEAD', 'BLOCK', 'Rows', 'Choice', 'Case', 'closeness',
            'slots_in_dispute', 'cases_of', 'Outbox', 'Decisions', 'Cases', 'Pictures', 'embedder', 'blocks',
            'doubts_of', 'Asking', 'reason', 'decision_on', 'told', 'ReviewWidget', 'card_of', 'item_of', 'Review',
-           'ballot', 'read_only', 'state_of', 'rest_of', 'ReviewDesk', 'make_community', 'practice_community',
-           'open_review']
+           'ballot', 'read_only', 'state_of', 'rest_of', 'desk_keys', 'ReviewDesk', 'make_community',
+           'practice_community', 'open_review']
 
 # %% ../../nbs/88_desk.review.ipynb #89e98f6f
 import json
@@ -34,7 +34,7 @@ from PIL import Image
 from ..config import Config, current_set, write_atomic, write_json
 from ..data.crops import SIDE, cut_crop, make_crop, open_image
 from .names import names_for, picture_bytes
-from .page import Count, Page, desk_files, png_bytes, practice_config, url_of
+from .page import Acts, Count, Page, desk_files, png_bytes, practice_config, url_of
 from ..errors import HubError, ImageError, InputError, MissingExtra, WarpError
 from ..hfhub import find_token
 from ..hub import Add, Hub, open_hub
@@ -526,6 +526,16 @@ def rest_of(
     return {"key": "", "title": title, "says": f"{says} M asks the model whether it would name any of them otherwise."}
 
 # %% ../../nbs/88_desk.review.ipynb #a0a594ec
+def desk_keys(desk: "ReviewDesk") -> Acts:
+    "The keyboard of the desk, in the order of its list of keys."
+    digits = {str(i + 1): ("it is what this card says", lambda i=i: desk.decide(lambda case: case.card(i))) for i in range(MOST)}
+    return {"Enter": ("pin the name that leads", lambda: desk.decide(Case.leading)), **digits, "t": ("type another name", None), "/": ("type another name", None),
+            "x": ("deny the crop: it shows nothing to learn from", lambda: desk.decide(lambda case: None)), "Space": ("later", desk.later), "w": ("write why", None),
+            "ArrowLeft": ("look at the one before", lambda: desk.go(desk.cases.at - 1)), "ArrowRight": ("look at the next", lambda: desk.go(desk.cases.at + 1)),
+            "Ctrl+z": ("take back what was not sent", desk.undo), "m": ("ask the model about all crops; once more: stop", desk.ask),
+            "Ctrl+Enter": ("send all decisions", desk.send)}
+
+# %% ../../nbs/88_desk.review.ipynb #8c48ff8b
 class ReviewDesk:
     "Crops that wait for a maintainer. Display it as the last line of a cell."
 
@@ -543,7 +553,7 @@ class ReviewDesk:
         self.shown, self.written = "", ""  # crop that is painted; reason for it
         self._slots = slots_in_dispute(review.lines, review.ledger.denied_installs)
         self.widget = ReviewWidget()
-        self.page = Page(self.widget, None, self._keys(), self._count)
+        self.page = Page(self.widget, None, desk_keys(self), self._count)
         self.widget.on_msg(self.page.told(self._heard))
         self.decisions = Decisions(self.outbox, review.ledger)
         self.cases = Cases(self.decisions)
@@ -551,14 +561,6 @@ class ReviewDesk:
         self.go(self.cases.next(-1))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any: return self.page.root._repr_mimebundle_(**kwargs)
-
-    def _keys(self) -> dict:
-        digits = {str(i + 1): ("it is what this card says", lambda i=i: self.decide(lambda case: case.card(i))) for i in range(MOST)}
-        return {"Enter": ("pin the name that leads", lambda: self.decide(Case.leading)), **digits, "t": ("type another name", None), "/": ("type another name", None),
-                "x": ("deny the crop: it shows nothing to learn from", lambda: self.decide(lambda case: None)), "Space": ("later", self.later), "w": ("write why", None),
-                "ArrowLeft": ("look at the one before", lambda: self.go(self.cases.at - 1)), "ArrowRight": ("look at the next", lambda: self.go(self.cases.at + 1)),
-                "Ctrl+z": ("take back what was not sent", self.undo), "m": ("ask the model about all crops; once more: stop", self.ask),
-                "Ctrl+Enter": ("send all decisions", self.send)}
 
     @property
     def case(self) -> Case | None:

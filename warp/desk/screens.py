@@ -7,7 +7,7 @@ and takes one key for it. A model that is installed may guess, faintly; only a k
 
 # %% auto #0
 __all__ = ['LOOKS', 'NOTHING', 'TYPE_OF_KEY', 'THUMB', 'VIEW', 'Look', 'Wall', 'Tile', 'tiles_of', 'mark_of', 'Tiles',
-           'local_day', 'count_of', 'next_open', 'ScreensDesk', 'screen_model', 'open_screens']
+           'local_day', 'count_of', 'next_open', 'desk_keys', 'ScreensDesk', 'screen_model', 'open_screens']
 
 # %% ../../nbs/83_desk.screens.ipynb #93981f11
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from PIL import Image
 
 from ..config import Config, current_set
 from ..data.crops import open_image
-from .page import Count, Inbox, Page, Sitting, desk_files, sit_down, thumbnail_bytes
+from .page import Acts, Count, Inbox, Page, Sitting, desk_files, sit_down, thumbnail_bytes
 from ..errors import ImageError, InputError, MissingExtra
 from ..records import Match, parse_time
 
@@ -170,6 +170,17 @@ def next_open(
     order = [*range(at + 1, len(marks)), *range(min(at + 1, len(marks)))]
     return next((i for letter in "-s" for i in order if marks[i] == letter and (i != at or letter == "-")), -1)
 
+# %% ../../nbs/83_desk.screens.ipynb #3561d0c0
+def desk_keys(desk: "ScreensDesk") -> Acts:
+    "The keyboard of the desk, in the order of its list of keys."
+    types = {look.key: (look.title, lambda kind=kind: desk.choose(kind)) for kind, look in LOOKS.items()}
+    words = {("0", "Backspace"): (NOTHING.title, desk.nothing), ("Enter",): ("yes, it is what the faint badge says", desk.agree),
+             ("s",): ("later: put it off", desk.put_off), ("n",): ("to the next without a type", desk.go_on), ("Delete",): ("take its type away", desk.clear),
+             ("Ctrl+z",): ("undo", desk.undo), ("Ctrl+Shift+z", "Ctrl+y"): ("redo", desk.redo),
+             ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"): ("to the neighbours", None), ("PageUp", "PageDown"): ("four rows up or down", None),
+             ("Home", "End"): ("to the first, to the last", None)}
+    return types | {key: act for keys, act in words.items() for key in keys}
+
 # %% ../../nbs/83_desk.screens.ipynb #9d3d222b
 THUMB, VIEW = 320, 1280  # pixels of the longer side
 
@@ -184,7 +195,7 @@ class ScreensDesk:
         self.store, self.tiles = sitting.store, Tiles(sitting, guess)
         looks = [look._asdict() for look in (*LOOKS.values(), NOTHING)]
         self.wall, self.inbox = Wall(types=looks, names=[tile.name for tile in self.tiles]), Inbox()
-        self.page = Page(VBox([self.wall, self.inbox]), self.store, self._keys(), self._count)
+        self.page = Page(VBox([self.wall, self.inbox]), self.store, desk_keys(self), self._count)
         self.wall.on_msg(self.page.told(self._heard))
         self.wall.observe(self.page.told(lambda _: self._follow()), "at")
         self.inbox.on_picture(self.page.told(self.take))
@@ -193,16 +204,6 @@ class ScreensDesk:
         self._follow()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any: return self.page.root._repr_mimebundle_(**kwargs)
-
-    def _keys(self) -> dict:
-        "A type's digit; the rest of what a person can say; and the keys that move about, which the wall hears itself."
-        types = {look.key: (look.title, lambda kind=kind: self.choose(kind)) for kind, look in LOOKS.items()}
-        words = {("0", "Backspace"): (NOTHING.title, self.nothing), ("Enter",): ("yes, it is what the faint badge says", self.agree),
-                 ("s",): ("later: put it off", self.put_off), ("n",): ("to the next without a type", self.go_on), ("Delete",): ("take its type away", self.clear),
-                 ("Ctrl+z",): ("undo", self.undo), ("Ctrl+Shift+z", "Ctrl+y"): ("redo", self.redo),
-                 ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"): ("to the neighbours", None), ("PageUp", "PageDown"): ("four rows up or down", None),
-                 ("Home", "End"): ("to the first, to the last", None)}
-        return types | {key: act for keys, act in words.items() for key in keys}
 
     @property
     def tile(self) -> Tile:
