@@ -88,7 +88,7 @@ def alike(desk: GridDesk) -> list[str]:
     "The keys of the largest cluster, as the key `a` takes them."
     groups = defaultdict(list)
     for one in desk.open:
-        if len(one.choices) > 1 and one.offer: groups[desk._of[one.key], one.offer].append(one.key)
+        if len(one.choices) > 1 and one.offer: groups[desk.icons.cluster[one.key], one.offer].append(one.key)
     return max(groups.values(), key=len)
 
 
@@ -263,7 +263,7 @@ def test_a_correction_teaches_its_look_alikes(three, tmp_path):
     changes = press(desk, "name", several[0], name=right)
     taught = [key for key in several[1:] if desk.icons[key].offer == right]
     assert taught and {several[0], *taught} == set(changes["cells"]) and list(said(store)) == [several[0]], "suggested, not confirmed"
-    assert changes["cells"][taught[0]]["choices"][0] == {"name": right, "score": desk.icons[taught[0]].choices[0][1], "by": "you", "tile": desk._place_of[right]}
+    assert changes["cells"][taught[0]]["choices"][0] == {"name": right, "score": desk.icons[taught[0]].choices[0][1], "by": "you", "tile": desk.places.at[right]}
     assert wrong in [name for name, _, _ in desk.icons[taught[0]].choices]
     again = desk_of(config, Store(config.training_data, VOCABULARY))
     assert {again.icons[key].offer for key in taught} == {right}, "it is remembered"
@@ -320,7 +320,7 @@ def test_resumes_where_one_stopped(three, tmp_path):
     store.close()
     again = Store(config.training_data, VOCABULARY)
     desk = desk_of(config, again)
-    assert {one.key for one in desk.open} == left and not desk._queue
+    assert {one.key for one in desk.open} == left and not desk.search.queue
 
 
 def test_drafts_wait_too_and_keep_their_names(three, tmp_path):
@@ -340,7 +340,7 @@ def test_finds_more_one_screenshot_at_a_time(three, tmp_path, monkeypatch):
     config, store = three.sit_down(tmp_path)
     desk = desk_of(config, store)
     shown = [one.key for one in desk.open]
-    assert len(desk._queue) == 2 and desk.grid.more and {one.sha for one in desk.open} == {next(iter(store.screenshots()))}
+    assert len(desk.search.queue) == 2 and desk.grid.more and {one.sha for one in desk.open} == {next(iter(store.screenshots()))}
     changes = press(desk, "more")
     assert changes["found"] == len(desk.open) - len(shown) > 0 and list(desk.icons)[:len(shown)] == shown, "what is there stays where it is"
     press(desk, "more")
@@ -371,7 +371,7 @@ def test_where_nothing_was_found_one_does_not_wait_again(three, tmp_path, monkey
     config, store = three.sit_down(tmp_path, "tt")
     assert desk_of(config, store).open == [] and len(asked) == 2
     desk = desk_of(config, store)
-    assert len(asked) == 2 and len(desk._queue) == 2 and desk.grid.more
+    assert len(asked) == 2 and len(desk.search.queue) == 2 and desk.grid.more
     press(desk, "more")
     assert len(asked) == 3 and "1 to go" in desk.grid.changes["say"]
 

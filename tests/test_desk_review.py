@@ -275,7 +275,7 @@ def test_pin_pick_type_deny_later_and_back(desk, hub):
     for at in (unknown, slots, unknown, three, one, two):
         press(desk, "Ctrl+z")
         assert desk.case.sha == at.sha
-    assert len(desk.outbox) == 0 and not desk._later
+    assert len(desk.outbox) == 0 and not desk.decisions.later
     press(desk, "Ctrl+z")
     assert desk.page.message == "There is nothing to take back."
 

@@ -753,7 +753,7 @@ def test_a_sleeping_checker_stops(installed, hub, server):
 def test_the_bell_wakes_a_sleeper(installed, hub):
     done = threading.Event()
     with UpdateChecker(installed, hub, first_s=1e6) as checker:
-        checker._tell = done.set
+        checker._listeners.tell = done.set
         checker.check_soon()
         assert done.wait(60)
     assert checker.stop(60) and checker.last.release.serial == 1

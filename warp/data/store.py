@@ -101,6 +101,10 @@ def _written(screenshot: str, word: Word, state: str, crop: Crop | None = None) 
     if state != "confirmed": return note
     return replace(note, crop_sha256=crop.sha256 if crop else "", confirmed_at=time_text(parse_time(word.confirmed_at)) if word.confirmed_at else utc_now())
 
+def _passed_over(screenshot: str, old: Annotation) -> Annotation:
+    "What is left of a box that somebody looked at and could not tell."
+    return _written(screenshot, Word(old.bbox, old.slot, "", old.slot_index), "skipped")
+
 def _placed(others: list[Annotation], new: list[Annotation], drop: Iterable[str] = ()) -> tuple[list[Annotation], set[str]]:
     "What is put and what is dropped on one screenshot when `new` are confirmed one after the other; `drop` goes in any case."
     put: list[Annotation] = []
@@ -125,6 +129,17 @@ def _with_reading(word: Word, others: list[Annotation]) -> Word:
     if word.ml_name or not word.replaces: return word
     old = next((a for a in others if a.id == word.replaces), None)
     return word._replace(ml_name=old.ml_name, ml_score=old.ml_score) if old and slot_named(old.slot).kind == slot_named(word.slot).kind else word
+
+def _page(
+    notes: list[Annotation],  # what is there
+    new: list[Annotation],  # what the page says anew
+    stays: set[str],  # ids of what it says again
+    drop: set[str],  # ids of what it replaces, and of what was passed over
+) -> tuple[list[Annotation], set[str], list[Annotation]]:  # put, dropped, and which confirmed ones are not said any more
+    "What a page comes to: drafts go, and so does what is not said any more; guesses that nobody looked at stay."
+    withdrawn = [a for a in notes if a.state == "confirmed" and a.id not in stays]
+    drafts = {a.id for a in notes if a.state == "pending"}
+    return *_placed(notes, new, drafts | {a.id for a in withdrawn} | drop), withdrawn
 
 # %% ../../nbs/12_data.store.ipynb #b4861168
 def _without_names(word: Word) -> Word:
@@ -314,10 +329,8 @@ class Store:
         if screen_type: slots_of(screen_type)
         with self._ledger.journal.writing():
             notes = [a for _, a in self.annotations(screenshot)]
-            stays, passed = {a.id for a in kept}, [self._passed_over(screenshot, a) for a in notes if a.id in set(skipped)]
-            withdrawn = [a for a in notes if a.state == "confirmed" and a.id not in stays]
-            gone = {a.id for a in notes if a.state == "pending"} | {a.id for a in withdrawn} | {*skipped} | {w.replaces for w in words if w.replaces} - stays
-            put, drop = _placed(notes, [note for note, _ in new], gone)
+            stays, passed = {a.id for a in kept}, [_passed_over(screenshot, a) for a in notes if a.id in set(skipped)]
+            put, drop, withdrawn = _page(notes, [note for note, _ in new], stays, {*skipped} | {w.replaces for w in words if w.replaces} - stays)
             left = [a for a in notes if a.state == "candidate" and a.id not in drop and a.id not in {n.id for n in put}]
             fields = {"done": not left if done is None else done, "nothing_here": False}
             if screen_type and screen_type != self._record(screenshot)["screen_type"]: fields |= {"screen_type": screen_type, "screen_type_confirmed_at": utc_now()}
@@ -336,7 +349,7 @@ class Store:
         "A person looked and cannot tell: no name and no crop, and no program proposes the place again. Raises `InputError` for an annotation that is not there."
         with self._ledger.journal.writing():
             old = self._note(screenshot, annotation_id)
-            note = self._passed_over(screenshot, old)
+            note = _passed_over(screenshot, old)
             self._ledger.write("skipped", [_edit(screenshot, [note], {old.id} - {note.id})])
         return note
 
@@ -389,6 +402,3 @@ class Store:
         if slot_named(word.slot).kind != "text" or not word.name or not self.vocabulary: return word.name
         try: return self.vocabulary.check(word.slot, word.name)
         except InputError: return ""
-
-    def _passed_over(self, screenshot: str, old: Annotation) -> Annotation:
-        return _written(screenshot, Word(old.bbox, old.slot, "", old.slot_index), "skipped")

@@ -11,7 +11,6 @@ __all__ = ['READABLE', 'Surface', 'SlotBar', 'Ear', 'Picture', 'data_url', 'clos
            'idle_html', 'Namer', 'Card', 'Tools', 'Board', 'Answers', 'Round', 'desk_keys', 'BoxDesk', 'open_desk']
 
 # %% ../../nbs/86_desk.boxes.ipynb #c9476cc4
-import base64
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -30,7 +29,7 @@ from ..data.store import Submitted
 from .marks import (
     Mark, Marks, as_bbox, being_drawn, caption, faults, look_of, next_open, palette, places, relabelled, slot_colour, slot_keys, slot_rows, taken_over)
 from .names import NameField, Suggester, Suggestion, names_for
-from .page import Acts, Page, Sitting, desk_files, png_bytes, sit_down
+from .page import Acts, Page, Sitting, desk_files, png_bytes, sit_down, url_of
 from .prelabel import guessed
 from .sheet import Lookout, Queue, Sheet, Soon, queue_of
 from ..errors import ImageError, InputError, MissingExtra
@@ -174,7 +173,7 @@ def data_url(img: Image.Image | bytes) -> str:
         file = BytesIO()
         img.convert("RGB").save(file, "JPEG", quality=92)
         img = file.getvalue()
-    return "data:image/jpeg;base64," + base64.b64encode(img).decode()
+    return url_of(img)
 
 def closeup(img: Image.Image, box: Box, high: int = 208, wide: int = 560) -> Image.Image:
     "The box enlarged; twice as large as it is shown, for sharp screens."
@@ -216,7 +215,7 @@ def card_html(
 def offers_html(suggestions: list[Suggestion]) -> str:
     "What the matcher offers, best first; the first is what Enter takes."
     def row(i: int, s: Suggestion) -> str:
-        picture = f'<img src="{data_url(s.picture)}" alt="">' if s.picture else '<i class="warp-none"></i>'
+        picture = f'<img src="{url_of(s.picture)}" alt="">' if s.picture else '<i class="warp-none"></i>'
         key = "" if i else "<kbd>Enter</kbd>"
         return f'<div class="warp-offer">{picture}<span>{escape(readable(s.name))}</span><small>{round(100 * s.score)} %</small>{key}</div>'
     return f'<div class="warp-offers">{"".join(row(i, s) for i, s in enumerate(suggestions))}</div>'
@@ -272,8 +271,7 @@ class Namer:
 
     def picture(self, slot: str, name: str) -> str:  # data URL; empty: there is none
         "What an item looks like."
-        picture = self.suggester.picture(name) if name and slot_named(slot).kind == "icon" else b""
-        return data_url(picture) if picture else ""
+        return url_of(self.suggester.picture(name)) if name and slot_named(slot).kind == "icon" else ""
 
     def follow(self, screenshot: str) -> None:
         "Learns what was just said there, and forgets what was taken back."
@@ -600,6 +598,13 @@ def desk_keys(desk: "BoxDesk") -> Acts:
         "PageDown": ("next screenshot", lambda: desk.round.leaf(1)), "PageUp": ("screenshot before", lambda: desk.round.leaf(-1))}
 
 # %% ../../nbs/86_desk.boxes.ipynb #5102f892
+def _guesses_left(sheet: Sheet) -> int:
+    "How many guesses nobody looked at. Raises `InputError` when there is nothing else on the page, and never was."
+    left = sum(mark.state == "candidate" for mark in sheet.marks)
+    if left == len(sheet.marks) and not sheet.store.annotations(sheet.screenshot, "confirmed"):
+        raise InputError("nothing is said on this page yet: draw a box, or press Shift+N if there is nothing to draw, or Space to leave it for later")
+    return left
+
 def _submitted(
     done: Submitted,
     left: int,  # guesses on the page
@@ -674,17 +679,10 @@ class BoxDesk:
         if wrong := faults(self.sheet.marks, self.sheet.img.size, self.screen_type.value, self.sitting.vocabulary):
             self.board.choose(wrong[0].number)
             return self.page.say("Nothing is stored yet:\n- " + "\n- ".join(fault.text for fault in wrong), fault=True)
-        left, here, file = self._guesses_left(), self.screenshot, self.sheet.record["file"]
+        left, here, file = _guesses_left(self.sheet), self.screenshot, self.sheet.record["file"]
         done = self.sheet.submit(self.screen_type.value)
         self.namer.follow(here)
         self.round.go(f"{file}: {_submitted(done, left)}")
-
-    def _guesses_left(self) -> int:
-        "How many guesses nobody looked at. Raises `InputError` when there is nothing else on the page, and never was."
-        left = sum(mark.state == "candidate" for mark in self.sheet.marks)
-        if left == len(self.sheet.marks) and not self.store.annotations(self.screenshot, "confirmed"):
-            raise InputError("nothing is said on this page yet: draw a box, or press Shift+N if there is nothing to draw, or Space to leave it for later")
-        return left
 
     def nothing_here(self) -> None:
         "A person says that the screenshot has nothing of a build."

@@ -9,7 +9,8 @@ A guess is never stored as a word: only what somebody accepted is confirmed, and
 # %% auto #0
 __all__ = ['ALIKE', 'NAMELESS', 'COLUMNS', 'KEYS', 'GONE', 'BELIEVED', 'UNSURE', 'MOST', 'FIRST', 'LOOKS', 'need', 'clusters',
            'likeness', 'ranked', 'place', 'sheet_bytes', 'sheet_places', 'GridWidget', 'icon_key', 'Icon', 'clash',
-           'state_of', 'doubt', 'Prepared', 'GridDesk', 'open_grid']
+           'state_of', 'waits', 'doubt', 'word_on', 'Prepared', 'icons_on', 'outsider', 'Search', 'Icons', 'Places',
+           'changing', 'cell_of', 'GridDesk', 'open_grid']
 
 # %% ../../nbs/87_desk.grid.ipynb #9bc0a874
 import traceback
@@ -17,6 +18,7 @@ from base64 import b64decode, b64encode
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +33,7 @@ from ..config import Config, current_set, read_json, write_json
 from ..data.crops import SIDE, crops_array
 from ..data.store import Store, Undone, Word
 from .names import Suggester, Suggestion, names_for
-from .page import Count, Page, desk_files, sit_down
+from .page import Count, Page, desk_files, sit_down, url_of
 from .prelabel import is_untouched, prelabel
 from ..errors import MissingExtra, WarpError
 from ..match.cascade import LEAST, Cascade
@@ -196,10 +198,21 @@ def state_of(icon: Icon) -> str:
     if icon.note.state == "confirmed": return "again" if clash(icon) else "confirmed"
     return icon.note.state if icon.note.state in ("skipped", GONE) else "open"
 
+def waits(icon: Icon) -> bool:
+    "Whether somebody should answer."
+    return state_of(icon) in ("open", "again")
+
 def doubt(icon: Icon) -> str:
     "In a word why it stands where it stands; empty when there is nothing to say."
     first, second = [*icon.scores, 0.0, 0.0][:2]
     return "unsure" if not icon.choices or first - second < UNSURE else ""
+
+# %% ../../nbs/87_desk.grid.ipynb #0e9cdec9
+def word_on(icon: Icon, name: str) -> Word:
+    "What is said of an icon; a word that was doubted and is kept keeps its time, and the doubt is remembered."
+    note, (thought, score, _) = icon.note, icon.choices[0] if icon.choices else (icon.note.ml_name, icon.note.ml_score, "")
+    kept = note.confirmed_at if note.state == "confirmed" and name == note.name else ""
+    return Word(note.bbox, note.slot, name, note.slot_index, thought if thought != name else "", score, note.replaces, kept)
 
 # %% ../../nbs/87_desk.grid.ipynb #81e7c696
 class Prepared:
@@ -243,8 +256,207 @@ class Prepared:
         write_json(self.folder / "pictures.json", {"stamp": self.stamp, "made": made, "names": list(pictures), "sheet": sheet})
 
 # %% ../../nbs/87_desk.grid.ipynb #9dab74d0
+def icons_on(
+    store: Store,
+    sha: str,  # of a screenshot
+) -> dict[str, Annotation]:  # by `icon_key`
+    "The icons of a screenshot. Where two lie on one another, the one that waits for a person: a draft over the word that it is to replace."
+    rank = ("candidate", "confirmed", "skipped", "pending")
+    notes = [a for _, a in store.annotations(sha) if slot_named(a.slot).kind == "icon"]
+    return {icon_key(sha, a): a for a in sorted(notes, key=lambda a: rank.index(a.state))}
+
+def outsider(
+    suggester: Suggester,
+    crops: np.ndarray,  # uint8, (n, 64, 64, 3)
+    slots: list[str],  # one a crop
+) -> list[list[Suggestion]]:
+    "The matcher without the memory of what was confirmed: who is to doubt a word must not have learned from it."
+    stages = {name: stage for name, stage in suggester.cascade.stages.items() if name != "session"}
+    if not stages: return [[] for _ in slots]
+    matches = Cascade(stages).match(crops, [suggester.vocabulary.names(slot) for slot in slots])
+    return [[Suggestion(name, score, match.by) for name, score in match.alternatives] for match in matches]
+
+# %% ../../nbs/87_desk.grid.ipynb #9823e2dc
 MOST, FIRST, LOOKS = 500, 60, 6  # prepared cells shown at the opening; cells below which more is prepared before it, and of how many screenshots at most
 
+class Search:
+    "Looks for icons that wait, screenshot by screenshot."
+
+    def __init__(
+        self,
+        store: Store,
+        suggester: Suggester,
+        prepared: Prepared,
+        anchors: dict,  # community_anchors.json
+        scope: set[str] | None,  # sha256s that it is about; None: all that the store has
+        prelabel_all: bool,  # guess on typed screenshots that nobody has touched
+        tell: Callable[[str], None],  # is told of a screenshot that cannot be used
+    ):
+        self.store, self.suggester, self.prepared, self.anchors, self.scope, self.prelabel_all, self.tell = store, suggester, prepared, anchors, scope, prelabel_all, tell
+        self.queue: list[str] = []  # screenshots to look at
+
+    def screenshots(self) -> tuple[list[str], list[str]]:
+        "Those with guesses, and after them those with a type and nothing else; and those whose confirmed icons may be doubted."
+        rank: tuple[list[str], ...] = [], [], []
+        for sha, record in self.store.screenshots().items():
+            if self.scope is not None and sha not in self.scope: continue
+            states = {a["state"] for a in record["annotations"] if slot_named(a["slot"]).kind == "icon"}
+            if states & {"candidate", "pending"}: rank[0].append(sha)
+            elif self.prelabel_all and is_untouched(record): rank[1].append(sha)
+            elif "confirmed" in states: rank[2].append(sha)
+        return rank[0] + rank[1], rank[2]
+
+    def begin(self) -> list[Icon]:
+        "What was prepared, and as much more as makes a beginning; the rest is queued."
+        found, later, barren, (waiting, said) = [], [], [], self.screenshots()
+        for sha in waiting:
+            known, new = self._known(sha) if len(found) < MOST else ([], [])
+            found += filter(waits, known)
+            if new or not known: (later if new or not self.prepared.looked(sha) else barren).append(sha)
+        self.queue = [*later, *said, *barren]  # where nothing was found the last time, other anchors may find something
+        looks = min(LOOKS, len(later)) if len(found) < FIRST else 0
+        for _ in tqdm(range(looks), desc="looking for icons", unit="screenshot", disable=not looks, leave=False):
+            if len(found) < FIRST: found += filter(waits, self.next())
+        return found
+
+    def next(self) -> list[Icon]:
+        "The icons of the next screenshot of the queue. One that cannot be used is passed over, and that is told."
+        try: return self.prepare(self.queue.pop(0))
+        except (WarpError, OSError) as e:
+            self.tell(str(e))
+            return []
+
+    def prepare(self, sha: str) -> list[Icon]:
+        "Looks at a screenshot: prelabels it if nobody has, cuts its icons and asks the matcher about those that are new."
+        if self.prelabel_all and is_untouched(self.store.screenshots()[sha]): prelabel(self.store, sha, self.anchors, self.suggester)
+        known, new = self._known(sha)
+        if not new and (known or self.prepared.looked(sha)): return known
+        crops = crops_array(self.store.image(sha), [note.bbox for note in new])
+        for said, ask in ((True, partial(outsider, self.suggester)), (False, self.suggester)):
+            rows = [i for i, note in enumerate(new) if (note.state == "confirmed") == said]
+            thoughts = ask(crops[rows], [new[i].slot for i in rows]) if rows else []
+            known += [Icon(sha, new[i], crops[i], [(s.name, round(s.score, 4), s.by) for s in few]) for i, few in zip(rows, thoughts)]
+        self.prepared.save(sha, known)
+        return known
+
+    def _known(self, sha: str) -> tuple[list[Icon], list[Annotation]]:
+        "The icons of a screenshot that were prepared, and those that have come since."
+        kept, asked = self.prepared.load(sha), {key: a for key, a in icons_on(self.store, sha).items() if a.state != "skipped"}
+        return [Icon(sha, a, *kept[key]) for key, a in asked.items() if key in kept], [a for key, a in asked.items() if key not in kept]
+
+# %% ../../nbs/87_desk.grid.ipynb #667830f1
+class Icons(dict[str, Icon]):
+    "The icons of a sitting by their keys, in the order in which they were shown."
+
+    def __init__(self, prepared: Prepared):  # remembers what was taught
+        super().__init__()
+        self.prepared = prepared
+        self.cluster: dict[str, int] = {}  # of each key
+        self._taught: dict[str, dict[str, list]] = {}  # key of a correction -> what was suggested for its look-alikes before
+
+    @property
+    def open(self) -> list[Icon]: return [icon for icon in self.values() if waits(icon)]
+
+    def add(self, found: list[Icon], examples: Counter) -> None:  # examples: how often each name was confirmed
+        "More icons below those that are there, the neediest first."
+        both = [*self.values(), *found]
+        of = clusters(np.stack([icon.crop for icon in both]), [icon.offer for icon in both]) if both else []
+        self.cluster = {icon.key: cluster for icon, cluster in zip(both, of)}
+        needs = [need(icon.scores, examples[icon.offer], clash(icon)) for icon in found]
+        self.update({found[i].key: found[i] for i in ranked(needs, [self.cluster[icon.key] for icon in found])})
+
+    def follow(self, now: dict[str, dict[str, Annotation]]) -> set[str]:  # now: screenshot -> from `icons_on`; the keys that changed
+        "Takes over what the store says of the icons of these screenshots."
+        changed = set()
+        for key, icon in self.items():
+            note = now[icon.sha].get(key) or replace(icon.note, state=GONE) if icon.sha in now else icon.note
+            if note == icon.note: continue
+            self[key] = icon._replace(note=note)
+            changed.add(key)
+        return changed
+
+    def teach(self, said: Icon, name: str) -> list[str]:  # the keys of those it teaches
+        "Those that look like a crop and had its wrong suggestion get the right one, as a suggestion."
+        if name == (wrong := said.offer): return []
+        mates = [icon for icon in self.open if self.cluster[icon.key] == self.cluster[said.key] and icon.offer == wrong and not icon.note.name and icon.key != said.key]
+        told = {icon.key: score for icon in mates if (score := likeness(said.crop, icon.crop)) >= (ALIKE if wrong else NAMELESS)}
+        self._taught[said.key] = {key: self[key].choices for key in told}
+        return self._suggest({key: [(name, score, "you"), *(c for c in self[key].choices if c[0] != name)][:5] for key, score in told.items()})
+
+    def unteach(self) -> list[str]:  # keys
+        "A correction that was taken back teaches no longer."
+        back = [key for key in self._taught if self[key].note.state != "confirmed"]
+        return [key for teacher in back for key in self._suggest(self._taught.pop(teacher))]
+
+    def _suggest(self, choices: dict[str, list]) -> list[str]:  # its keys
+        for key, few in choices.items(): self[key] = self[key]._replace(choices=few)
+        for sha in {self[key].sha for key in choices}: self.prepared.amend(sha, {key: few for key, few in choices.items() if self[key].sha == sha})
+        return list(choices)
+
+# %% ../../nbs/87_desk.grid.ipynb #4ead18b5
+class Places:
+    "What lies where on the sheet."
+
+    def __init__(self, suggester: Suggester, prepared: Prepared):
+        self.suggester, self.prepared = suggester, prepared
+        self.drawn: list[np.ndarray] = []  # for `sheet_bytes`
+        self.at: dict[str, int] = {}  # key of an icon, or name of an item -> where it is drawn
+        self._made = images.stat().st_mtime_ns if (images := suggester.images) and images.is_dir() else 0
+        self._host = prepared.pictures(self._made)  # name -> the host's picture
+        self._kept = len(self._host)
+
+    def crop(self, icon: Icon) -> int: return self._put(icon.key, lambda: place(Image.fromarray(icon.crop), icon.note.bbox.width / icon.note.bbox.height))
+
+    def picture(
+        self,
+        name: str,  # of an item
+        add: bool = False,  # put it on the sheet where it is not yet
+    ) -> int:  # -1 when the sheet has none
+        "Where an item's picture is."
+        if name and add and name not in self.at and (drawn := self._drawn(name)) is not None: self._put(name, lambda: drawn)
+        return self.at.get(name, -1)
+
+    def keep(self) -> None:
+        "Remembers the host's pictures, if there are new ones."
+        if self._kept == len(self._host): return
+        self._kept = len(self._host)
+        self.prepared.save_pictures(self._made, self._host)
+
+    def _drawn(self, name: str) -> np.ndarray | None:
+        if name in self._host or not (data := self.suggester.picture(name)): return self._host.get(name)
+        with Image.open(BytesIO(data)) as img: drawn = place(img.convert("RGB"), img.width / img.height)
+        if self._made and (self.suggester.images / f"{quote_plus(name)}.png").is_file(): self._host[name] = drawn
+        return drawn
+
+    def _put(self, what: str, draw: Callable[[], np.ndarray]) -> int:
+        if what not in self.at:
+            self.drawn.append(draw())
+            self.at[what] = len(self.drawn) - 1
+        return self.at[what]
+
+# %% ../../nbs/87_desk.grid.ipynb #227ad095
+def changing(
+    icon: Icon,
+    places: Places,
+    add: bool = False,  # put pictures that the sheet does not have yet on it; it is sent afterwards
+) -> dict:
+    "What of a cell changes."
+    state, where = state_of(icon), {name: places.picture(name, add) for name in (icon.offer, *(choice[0] for choice in icon.choices))}
+    lacking = places.suggester.picture(icon.offer) if icon.offer and where[icon.offer] < 0 else b""
+    return {"state": state, "name": icon.note.name, "offer": icon.offer, "note": f"looks like {icon.choices[0][0]}" if state == "again" else "",
+            "picture": where[icon.offer], "image": url_of(lacking), "choices": [dict(name=name, score=score, by=by, tile=where[name]) for name, score, by in icon.choices]}
+
+def cell_of(
+    icon: Icon,
+    file: str,  # name of its screenshot
+    cluster: int,
+    places: Places,
+) -> dict:
+    "An icon as the browser takes it."
+    lasting = {"key": icon.key, "slot": icon.note.slot, "file": file, "why": doubt(icon), "cluster": cluster, "tile": places.crop(icon)}
+    return lasting | changing(icon, places, add=True)
+
+# %% ../../nbs/87_desk.grid.ipynb #96a11e28
 class GridDesk:
     "Icons to be confirmed, from the store and back into it. Display it as the last line of a cell."
 
@@ -258,26 +470,24 @@ class GridDesk:
         screenshots: Iterable[str] | None = None,  # sha256s that it is about; None: all that the store has
         prelabel_all: bool = True,  # guess on typed screenshots that nobody has touched
     ):
-        self.store, self.suggester, self.anchors, self.prelabel_all = store, suggester, anchors, prelabel_all
-        self.prepared, self.scope = Prepared(cache, stamp), None if screenshots is None else set(screenshots)
-        self.icons: dict[str, Icon] = {}  # in the order in which they were shown
-        self._of: dict[str, int] = {}  # key -> cluster
-        self._places, self._place_of = [], {}  # of the sheet
-        self._icons_made = images.stat().st_mtime_ns if (images := suggester.images) and images.is_dir() else 0
-        self._pictures = self.prepared.pictures(self._icons_made)  # the host's
-        self._taught: dict[str, dict[str, list]] = {}  # key of a correction -> what was suggested for its look-alikes before
-        self._queue: list[str] = []
-        self.grid = GridWidget()
+        self.store, self.suggester, prepared = store, suggester, Prepared(cache, stamp)
+        self.icons, self.places, self.grid = Icons(prepared), Places(suggester, prepared), GridWidget()
         self.page = Page(self.grid, store, {key: (does, lambda: None) for key, does in KEYS.items()}, self._count)  # the grid itself hears them
+        scope = None if screenshots is None else set(screenshots)
+        self.search = Search(store, suggester, prepared, anchors, scope, prelabel_all, partial(self.page.say, fault=True))
         self.grid.on_act(self._heard)
-        self._begin()
+        self._show(self.search.begin())
 
     def _repr_mimebundle_(self, **kwargs: object) -> object: return self.page.root._repr_mimebundle_(**kwargs)
 
     @property
     def open(self) -> list[Icon]:
         "What waits for an answer, in the order of the grid."
-        return [icon for icon in self.icons.values() if state_of(icon) in ("open", "again")]
+        return self.icons.open
+
+    def prepare(self, sha: str) -> list[Icon]:
+        "Looks at a screenshot before anybody asks for it."
+        return self.search.prepare(sha)
 
     def _count(self) -> Count:
         left, done = len(self.open), len(self.icons) - len(self.open)
@@ -287,129 +497,17 @@ class GridDesk:
         self.page.title.value = f"<b>Confirm icons</b> <small>{escape(self.suggester.note)}</small>"
         self.page.refresh()
 
-    # what there is to ask
-
-    def _screenshots(self) -> tuple[list[str], list[str]]:
-        "Those with guesses, and after them those with a type and nothing else; and those whose confirmed icons may be doubted."
-        rank: tuple[list[str], ...] = [], [], []
-        for sha, record in self.store.screenshots().items():
-            if self.scope is not None and sha not in self.scope: continue
-            states = {a["state"] for a in record["annotations"] if slot_named(a["slot"]).kind == "icon"}
-            if states & {"candidate", "pending"}: rank[0].append(sha)
-            elif self.prelabel_all and is_untouched(record): rank[1].append(sha)
-            elif "confirmed" in states: rank[2].append(sha)
-        return rank[0] + rank[1], rank[2]
-
-    def _notes(self, sha: str) -> dict[str, Annotation]:
-        "The icons of a screenshot by key. Where two lie on one another, the one that waits for a person: a draft over the word that it is to replace."
-        rank = ("candidate", "confirmed", "skipped", "pending")
-        notes = [a for _, a in self.store.annotations(sha) if slot_named(a.slot).kind == "icon"]
-        return {icon_key(sha, a): a for a in sorted(notes, key=lambda a: rank.index(a.state))}
-
-    def _known(self, sha: str) -> tuple[list[Icon], list[Annotation]]:
-        "The icons of a screenshot that were prepared, and those that have come since."
-        kept, asked = self.prepared.load(sha), {key: a for key, a in self._notes(sha).items() if a.state != "skipped"}
-        return [Icon(sha, a, *kept[key]) for key, a in asked.items() if key in kept], [a for key, a in asked.items() if key not in kept]
-
-    def prepare(self, sha: str) -> list[Icon]:
-        "Looks at a screenshot: prelabels it if nobody has, cuts its icons and asks the matcher about those that are new."
-        if self.prelabel_all and is_untouched(self.store.screenshots()[sha]): prelabel(self.store, sha, self.anchors, self.suggester)
-        known, new = self._known(sha)
-        if not new and (known or self.prepared.looked(sha)): return known
-        crops = crops_array(self.store.image(sha), [note.bbox for note in new])
-        for said, ask in ((True, self._outsider), (False, self.suggester)):
-            rows = [i for i, note in enumerate(new) if (note.state == "confirmed") == said]
-            thoughts = ask(crops[rows], [new[i].slot for i in rows]) if rows else []
-            known += [Icon(sha, new[i], crops[i], [(s.name, round(s.score, 4), s.by) for s in few]) for i, few in zip(rows, thoughts)]
-        self.prepared.save(sha, known)
-        return known
-
-    def _outsider(self, crops: np.ndarray, slots: list[str]) -> list[list[Suggestion]]:
-        "The matcher without the memory of what was confirmed: who is to doubt a word must not have learned from it."
-        stages = {name: stage for name, stage in self.suggester.cascade.stages.items() if name != "session"}
-        if not stages: return [[] for _ in slots]
-        matches = Cascade(stages).match(crops, [self.suggester.vocabulary.names(slot) for slot in slots])
-        return [[Suggestion(name, score, match.by) for name, score in match.alternatives] for match in matches]
-
-    # what is shown
-
-    def _begin(self) -> None:
-        "What was prepared, and as much more as makes a beginning."
-        found, later, barren, (waiting, said) = [], [], [], self._screenshots()
-        for sha in waiting:
-            known, new = self._known(sha) if len(found) < MOST else ([], [])
-            found += self._asked(known)
-            if new or not known: (later if new or not self.prepared.looked(sha) else barren).append(sha)
-        self._queue = [*later, *said, *barren]  # where nothing was found the last time, other anchors may find something
-        looks = min(LOOKS, len(later)) if len(found) < FIRST else 0
-        for _ in tqdm(range(looks), desc="looking for icons", unit="screenshot", disable=not looks, leave=False):
-            if len(found) < FIRST: found += self._asked(self.prepare_next())
-        self._show(found)
-
-    def prepare_next(self) -> list[Icon]:
-        "The next screenshot of the queue. One that cannot be used is passed over, and that is told."
-        try: return self.prepare(self._queue.pop(0))
-        except (WarpError, OSError) as e:
-            self.page.say(str(e), fault=True)
-            return []
-
-    def _asked(self, icons: list[Icon]) -> list[Icon]:
-        return [icon for icon in icons if icon.key not in self.icons and state_of(icon) in ("open", "again")]
-
     def _show(self, found: list[Icon]) -> None:
-        "Adds icons below those that are there, the neediest first."
-        shots, both = self.store.screenshots(), [*self.icons.values(), *found]
-        examples = Counter(a["name"] for record in shots.values() for a in record["annotations"] if a["state"] == "confirmed")
-        of = clusters(np.stack([icon.crop for icon in both]), [icon.offer for icon in both]) if both else []
-        self._of = {icon.key: cluster for icon, cluster in zip(both, of)}
-        needs = [need(icon.scores, examples[icon.offer], clash(icon)) for icon in found]
-        self.icons |= {found[i].key: found[i] for i in ranked(needs, [self._of[icon.key] for icon in found])}
-        remembered = len(self._pictures)
+        "Adds icons below those that are there."
+        shots = self.store.screenshots()
+        self.icons.add(found, Counter(a["name"] for record in shots.values() for a in record["annotations"] if a["state"] == "confirmed"))
         with self.grid.hold_sync():
-            self.grid.cells = [self._cell(icon, shots[icon.sha]["file"]) for icon in self.icons.values()]
+            self.grid.cells = [cell_of(icon, shots[icon.sha]["file"], self.icons.cluster[icon.key], self.places) for icon in self.icons.values()]
             self.grid.names = {slot: names_for(self.suggester.vocabulary, slot) for slot in sorted({icon.note.slot for icon in self.icons.values()})}
-            if found: self.grid.sheet = sheet_bytes(self._places)
-            self.grid.more = bool(self._queue)
-        if len(self._pictures) > remembered: self.prepared.save_pictures(self._icons_made, self._pictures)
+            if found: self.grid.sheet = sheet_bytes(self.places.drawn)
+            self.grid.more = bool(self.search.queue)
+        self.places.keep()
         self._refresh()
-
-    def _cell(self, icon: Icon, file: str) -> dict:
-        "An icon as the browser takes it."
-        crop = self._placed(icon.key, lambda: place(Image.fromarray(icon.crop), icon.note.bbox.width / icon.note.bbox.height))
-        lasting = {"key": icon.key, "slot": icon.note.slot, "file": file, "why": doubt(icon), "cluster": self._of[icon.key], "tile": crop}
-        return lasting | self._now(icon, add=True)
-
-    def _now(
-        self,
-        icon: Icon,
-        add: bool = False,  # put pictures that the sheet does not have yet on it; it is sent afterwards
-    ) -> dict:
-        "What of a cell changes."
-        state, where = state_of(icon), {name: self._picture(name, add) for name in (icon.offer, *(choice[0] for choice in icon.choices))}
-        lacking = self.suggester.picture(icon.offer) if icon.offer and where[icon.offer] < 0 else b""
-        return {"state": state, "name": icon.note.name, "offer": icon.offer, "note": f"looks like {icon.choices[0][0]}" if state == "again" else "",
-                "picture": where[icon.offer], "image": "data:image/jpeg;base64," + b64encode(lacking).decode() if lacking else "",
-                "choices": [dict(name=name, score=score, by=by, tile=where[name]) for name, score, by in icon.choices]}
-
-    def _picture(self, name: str, add: bool) -> int:
-        "Where the sheet has an item's picture; -1 when it has not."
-        if name and add and name not in self._place_of and (drawn := self._drawn(name)) is not None: self._placed(name, lambda: drawn)
-        return self._place_of.get(name, -1)
-
-    def _drawn(self, name: str) -> np.ndarray | None:
-        "A picture of an item as a place of the sheet. Only the host's are remembered: a crop must go when its word is withdrawn."
-        if name in self._pictures or not (data := self.suggester.picture(name)): return self._pictures.get(name)
-        with Image.open(BytesIO(data)) as img: drawn = place(img.convert("RGB"), img.width / img.height)
-        if self._icons_made and (self.suggester.images / f"{quote_plus(name)}.png").is_file(): self._pictures[name] = drawn
-        return drawn
-
-    def _placed(self, what: str, draw: Callable[[], np.ndarray]) -> int:
-        if what not in self._place_of:
-            self._places.append(draw())
-            self._place_of[what] = len(self._places) - 1
-        return self._place_of[what]
-
-    # what a person does
 
     def _heard(self, act: dict) -> None:
         "Does what the person did. What fails is told, and the cells become again what they are."
@@ -422,53 +520,20 @@ class GridDesk:
     def _answer(self, act: dict, shas: Iterable[str] = (), also: Iterable[str] = (), **told: object) -> None:
         "Sends what is different now among the cells of the act, and all others of these screenshots."
         meant = {key for key in (*act["keys"], *also) if key in self.icons}
-        changed = self._look_up({*shas, *(self.icons[key].sha for key in meant)}) | meant
-        changed |= {*self._untaught()}
-        cells = {key: self._now(self.icons[key]) for key in self.icons if key in changed}
+        shas = {*shas, *(self.icons[key].sha for key in meant)}
+        changed = self.icons.follow({sha: icons_on(self.store, sha) for sha in shas}) | meant
+        self.suggester.follow(*shas)
+        changed |= {*self.icons.unteach()}
+        cells = {key: changing(icon, self.places) for key, icon in self.icons.items() if key in changed}
         self.grid.answer(act, cells, go=next(iter(cells), "") if act["act"] in ("undo", "redo") else "", **told)
         self._refresh()
 
-    def _look_up(self, shas: set[str]) -> set[str]:  # keys of the icons that changed
-        "Takes over what the store says of the icons of these screenshots."
-        now, changed = {sha: self._notes(sha) for sha in shas}, set()
-        for key, icon in self.icons.items():
-            note = now[icon.sha].get(key) or replace(icon.note, state=GONE) if icon.sha in now else icon.note
-            if note == icon.note: continue
-            self.icons[key] = icon._replace(note=note)
-            changed.add(key)
-        self.suggester.follow(*shas)
-        return changed
-
     def _name(self, act: dict) -> None:
         icons, name = [self.icons[key] for key in act["keys"]], act["name"]
-        self.store.confirm_all([(icon.sha, self._word(icon, name)) for icon in icons])
-        if len(icons) == 1: self._answer(act, also=self._teach(icons[0], name))
-        else: self._answer(act, say=f"{len(icons)} accepted: Ctrl+Z takes them back")
-
-    def _word(self, icon: Icon, name: str) -> Word:
-        "What is said of an icon; a word that was doubted and is kept keeps its time, and the doubt is remembered."
-        note, (thought, score, _) = icon.note, icon.choices[0] if icon.choices else (icon.note.ml_name, icon.note.ml_score, "")
-        kept = note.confirmed_at if note.state == "confirmed" and name == note.name else ""
-        return Word(note.bbox, note.slot, name, note.slot_index, thought if thought != name else "", score, note.replaces, kept)
-
-    def _teach(self, said: Icon, name: str) -> list[str]:  # keys
-        "Those that look like a crop and had its wrong suggestion get the right one, as a suggestion."
-        if name == (wrong := said.offer): return []
-        mates = [icon for icon in self.open if self._of[icon.key] == self._of[said.key] and icon.offer == wrong and not icon.note.name and icon.key != said.key]
-        told = {icon.key: score for icon in mates if (score := likeness(said.crop, icon.crop)) >= (ALIKE if wrong else NAMELESS)}
-        if told: self._place_of.setdefault(name, self._place_of[said.key])  # a picture of it is on the sheet already: the crop that was just named
-        self._taught[said.key] = {key: self.icons[key].choices for key in told}
-        return self._suggest({key: [(name, score, "you"), *(c for c in self.icons[key].choices if c[0] != name)][:5] for key, score in told.items()})
-
-    def _untaught(self) -> list[str]:  # keys
-        "A correction that was taken back teaches no longer."
-        back = [key for key in self._taught if self.icons[key].note.state != "confirmed"]
-        return [key for teacher in back for key in self._suggest(self._taught.pop(teacher))]
-
-    def _suggest(self, choices: dict[str, list]) -> list[str]:  # its keys
-        for key, few in choices.items(): self.icons[key] = self.icons[key]._replace(choices=few)
-        for sha in {self.icons[key].sha for key in choices}: self.prepared.amend(sha, {key: few for key, few in choices.items() if self.icons[key].sha == sha})
-        return list(choices)
+        self.store.confirm_all([(icon.sha, word_on(icon, name)) for icon in icons])
+        if len(icons) != 1: return self._answer(act, say=f"{len(icons)} accepted: Ctrl+Z takes them back")
+        if taught := self.icons.teach(*icons, name): self.places.at.setdefault(name, self.places.at[icons[0].key])  # the sheet has a picture of it: the crop that was just named
+        self._answer(act, also=taught)
 
     def _skip(self, act: dict) -> None:
         icon, = (self.icons[key] for key in act["keys"])
@@ -484,9 +549,10 @@ class GridDesk:
 
     def _more(self, act: dict) -> None:
         "One more screenshot."
-        found = self._asked(self.prepare_next()) if self._queue else []
-        self._show(found) if found else setattr(self.grid, "more", bool(self._queue))
-        told = f"{len(found)} more" if found else f"Looking further: {len(self._queue)} to go …" if self._queue else "There is nothing more to find."
+        queue = self.search.queue
+        found = [icon for icon in self.search.next() if waits(icon) and icon.key not in self.icons] if queue else []
+        self._show(found) if found else setattr(self.grid, "more", bool(queue))
+        told = f"{len(found)} more" if found else f"Looking further: {len(queue)} to go …" if queue else "There is nothing more to find."
         self._answer(act, say=told, found=len(found))
 
 # %% ../../nbs/87_desk.grid.ipynb #2f114679

@@ -10,7 +10,6 @@ nearest, so a suggestion is a proposal and never an answer: that is the person's
 __all__ = ['SIDE', 'names_for', 'Suggestion', 'picture_bytes', 'ranked', 'sources_told', 'Suggester', 'choices', 'NameField']
 
 # %% ../../nbs/81_desk.names.ipynb #2a5da282
-import base64
 import warnings
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -24,7 +23,7 @@ from PIL import Image
 from ..config import Config
 from ..data.crops import open_image
 from ..data.store import Store
-from .page import desk_files
+from .page import desk_files, url_of
 from ..errors import MissingExtra, WarpError
 from ..knowledge.vocabulary import Vocabulary
 from ..match.cascade import Cascade, Stage
@@ -108,6 +107,7 @@ def _without_model(config: Config, session: SessionStage) -> Cascade:
     if icons := icon_files(config.images): stages["templates"] = TemplateStage(TemplateIndex.from_files(icons, config.home / "cache" / "templates.npz"))
     return Cascade(stages)
 
+# %% ../../nbs/81_desk.names.ipynb #cfc3f938
 class Suggester:
     "Names that crops may have, with pictures, from all that this machine has to tell."
 
@@ -200,11 +200,9 @@ class Suggester:
         return self._pictures[file]
 
 # %% ../../nbs/81_desk.names.ipynb #0c313b34
-def _url(picture: bytes) -> str: return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}" if picture else ""
-
 def choices(suggestions: Iterable[Suggestion]) -> list[dict]:
     "Suggestions as the browser takes them, pictures as data URLs."
-    return [{"name": s.name, "score": s.score, "by": s.by, "picture": _url(s.picture)} for s in suggestions]
+    return [{"name": s.name, "score": s.score, "by": s.by, "picture": url_of(s.picture)} for s in suggestions]
 
 class NameField(AnyWidget):
     "A field with a drop-down. `value` changes when a name is taken, never while one types."
@@ -227,7 +225,7 @@ class NameField(AnyWidget):
 
     def _deliver(self, _: AnyWidget, content: dict, __: list) -> None:
         if content.get("type") != "pictures" or not self._picture: return
-        found = {name: _url(self._picture(name)) for name in content["names"][:50]}
+        found = {name: url_of(self._picture(name)) for name in content["names"][:50]}
         self.send({"type": "pictures", "pictures": {name: url for name, url in found.items() if url}})
 
     def offer(

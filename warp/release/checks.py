@@ -63,6 +63,24 @@ class _Rest:
 # %% ../../nbs/73_release.checks.ipynb #492590ef
 log = logging.getLogger("warp.release.checks")
 
+class _Listeners:
+    "Those who want to know that another set has come into use, whoever brought it."
+
+    def __init__(self, models: Path, stopping: threading.Event) -> None:  # once the app is ending nobody is told
+        self.models, self.stopping, self._seen = models, stopping, current_set(models)
+        self.calls: list[Callable[[Release], object]] = []
+
+    def tell(self) -> None:
+        "Calls them if another set is in use than they know."
+        try:
+            folder = current_set(self.models)
+            if folder is None or folder == self._seen: return
+            release, self._seen = read_release(folder), folder
+            for call in self.calls:
+                if not self.stopping.is_set(): call(release)
+        except Exception: log.exception("a new model set is in use, but not everybody could be told")
+
+# %% ../../nbs/73_release.checks.ipynb #796c2dfc
 class _Stopped(Exception):
     "The app is ending: whatever was being brought is taken up at the next launch."
 
@@ -85,10 +103,9 @@ class UpdateChecker:
         self.every_h = hours_between() if every_h is None else every_h
         self.last: UpdateReport | Exception | None = None  # what the last check came to
         self._first_s, self._clock, self._wait = first_s, clock, wait
-        self._listeners = [on_updated] if on_updated else []
-        self._rest = _Rest()
         self._asked, self._bell, self._stopping = True, threading.Event(), threading.Event()
-        self._seen = current_set(config.models)
+        self._rest, self._listeners = _Rest(), _Listeners(config.models, self._stopping)
+        if on_updated: self.listen(on_updated)
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str: return f"UpdateChecker({self.last if self.last is not None else 'has not checked yet'})"
@@ -111,7 +128,7 @@ class UpdateChecker:
 
     def listen(self, on_updated: Callable[[Release], object]) -> None:
         "Has it called, in the checker's thread, whenever another set has come into use, whoever brought it; a failure of it is logged."
-        self._listeners.append(on_updated)
+        self._listeners.calls.append(on_updated)
 
     def stop(
         self,
@@ -138,7 +155,7 @@ class UpdateChecker:
             self._rest.end()
         except _Stopped: return 0.0
         except Exception as e: self._fail(e, now)
-        self._tell()
+        self._listeners.tell()
         return max(self._rest.left(now), self._until_due(now), SHORTEST_S)
 
     def _run(self) -> None:
@@ -162,16 +179,6 @@ class UpdateChecker:
 
     def _still_wanted(self, *_: object) -> None:
         if self._stopping.is_set(): raise _Stopped
-
-    def _tell(self) -> None:
-        "Calls the listeners if another set is in use than they know."
-        try:
-            folder = current_set(self.config.models)
-            if folder is None or folder == self._seen: return
-            release, self._seen = read_release(folder), folder
-            for listener in self._listeners:
-                if not self._stopping.is_set(): listener(release)
-        except Exception: log.exception("a new model set is in use, but not everybody could be told")
 
 # %% ../../nbs/73_release.checks.ipynb #4e2fa5cc
 _CHECKERS: dict[Path, UpdateChecker] = {}
