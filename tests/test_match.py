@@ -15,10 +15,10 @@ from warp.data.crops import crop_phash
 from warp.data.store import Store
 from warp.errors import InputError, ModelError, StoreError
 from warp.match import cascade as cascade_module
-from warp.match.cascade import POLICIES, Cascade, best_evidence, seeds, weighed
+from warp.match.cascade import POLICIES, Cascade, best_evidence, products_alone, seeds, weighed
 from warp.match.hashes import ALGORITHM, UNVERIFIED, HashStage, claims, is_flat
 from warp.match.session import SessionStage, examples_of
-from warp.match.templates import SHORTLIST, TemplateIndex, TemplateStage, best_names, colours, compare, compare_posed, icon_crop, picture_likeness, posed_likeness, products_alone, shapes
+from warp.match.templates import SHORTLIST, TemplateIndex, TemplateStage, best_names, colours, compare, compare_posed, icon_crop, picture_likeness, posed_likeness, shapes
 from warp.records import VIRTUAL_NAMES, Box, Match
 
 NAMES = ["Ablative Shell", "Console - Universal - A/B (100%)", "Größe +1", "Phaser Array", "Solanae Deflector Array", "Zebra?"]

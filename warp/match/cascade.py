@@ -8,22 +8,26 @@ than guess, never names an empty slot, and looks at every call whether a newer m
 
 # %% auto #0
 __all__ = ['Stage', 'Stages', 'STAGES', 'FUSION', 'TEMPLATE', 'ACCEPT', 'BEHIND', 'MISSING', 'NOTHING', 'FADING', 'BARE', 'HEARD',
-           'SURE', 'SAME', 'UNASKED', 'LEAST', 'FEW', 'PROVEN', 'POLICIES', 'seeds', 'weighed', 'best_evidence',
-           'Policy', 'load_stages', 'with_new_icons', 'Cascade']
+           'SURE', 'SAME', 'UNASKED', 'LEAST', 'FEW', 'PROVEN', 'POLICIES', 'THREADS', 'products_alone', 'seeds',
+           'weighed', 'best_evidence', 'Policy', 'load_stages', 'with_new_icons', 'shared_out', 'Cascade']
 
 # %% ../../nbs/34_match.cascade.ipynb #15f3aa9b
 import os
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from math import exp
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from ..config import Config, current_set, write_atomic
 from ..data.crops import SIDE
@@ -31,7 +35,7 @@ from ..errors import InputError, WarpError
 from .hashes import HashStage, is_flat
 from .model import IconModel, file_sha256
 from .session import SessionStage
-from .templates import SHORTLIST, Allowed, TemplateIndex, TemplateStage, files_stamp, icon_files, item_named, likely_pictures, picture_likeness, products_alone, read_icons
+from .templates import SHORTLIST, Allowed, TemplateIndex, TemplateStage, files_stamp, icon_files, item_named, likely_pictures, picture_likeness, read_icons
 from ..records import VIRTUAL_NAMES, Match
 
 # %% ../../nbs/34_match.cascade.ipynb #05abdd7b
@@ -178,6 +182,36 @@ def _installed(config: Config) -> tuple[Path | None, int]:
     file = _knowledge(config)
     return current_set(config.models), file.stat().st_mtime_ns if file.exists() else 0
 
+# %% ../../nbs/34_match.cascade.ipynb #96c91105
+THREADS = 2
+
+class _Alone:
+    "Within it numpy multiplies matrices in the thread that asks; the last thread that leaves it puts back what was."
+    def __init__(self): self.lock, self.inside, self.limits = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside: self.limits.enter_context(_controller().limit(limits=1, user_api="blas"))
+            self.inside += 1
+
+    def __exit__(self, *_) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside: self.limits.close()
+
+@cache
+def _controller() -> ThreadpoolController: return ThreadpoolController()
+
+products_alone = _Alone()  # `with products_alone:` around products as small as ours, whose threads cost more than they give
+
+def shared_out(
+    decide: Callable[[slice], list[Match]],  # asked for some of the crops
+    n: int,  # crops
+) -> list[Match]:  # one a crop, in order
+    "What `decide` says of all crops, asked in two threads."
+    share = max(1, -(-n // THREADS))
+    with products_alone, ThreadPoolExecutor(THREADS) as pool: return [match for half in pool.map(decide, (slice(at, at + share) for at in range(0, n, share))) for match in half]
+
 # %% ../../nbs/34_match.cascade.ipynb #5f067bb4
 class Cascade:
     "The matcher: `Cascade.open(config).match(crops, allowed)`."
@@ -225,7 +259,8 @@ class Cascade:
             raise InputError(f"{crops.dtype} {crops.shape} and {len(allowed)} sets of names: expected uint8 (n, {SIDE}, {SIDE}, 3) from crops_array, a set each")
         if self._config is not None and _installed(self._config) != self._seen: self._take_up()
         if not len(crops): return []
-        with products_alone: return POLICIES[self.policy].decide(self.stages, crops, allowed)
+        decide, stages = POLICIES[self.policy].decide, self.stages
+        return shared_out(lambda some: decide(stages, crops[some], allowed[some]), len(crops))
 
     def _take_up(self) -> None:
         try: self.reload()

@@ -73,11 +73,12 @@ class Gallery:
     def among(self, names: frozenset[str] | None) -> "Gallery":
         "The items that may answer where these names are allowed; the virtual ones always may. Kept, for a screenshot asks the same few slots again and again."
         if names is None: return self
-        if names not in self._parts:
+        part = self._parts.get(names)
+        if part is None:
             if len(self._parts) > 256: self._parts.clear()
             inside = np.isin(self.names, [*names, *VIRTUAL_NAMES])
-            self._parts[names] = Gallery(self.names[inside], self.centroids[inside], self.kind[inside])
-        return self._parts[names]
+            part = self._parts[names] = Gallery(self.names[inside], self.centroids[inside], self.kind[inside])
+        return part
 
 # %% ../../nbs/32_match.model.ipynb #5a385828
 def save_gallery(gallery: Gallery, path: Path) -> None:

@@ -8,29 +8,23 @@ box drawn a few pixels off, an overlay, a dim screen; there `match.model`, which
 
 # %% auto #0
 __all__ = ['SHAPE_PX', 'HUES', 'SATURATIONS', 'BACKGROUND', 'VERSION', 'Allowed', 'MARGIN_PX', 'SHORTLIST', 'ZOOMS', 'INNER_PX',
-           'POSES', 'FLAT', 'THREADS', 'AT_ONCE', 'products_alone', 'halved', 'shapes', 'colours', 'icon_crop',
-           'icon_files', 'item_named', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare',
-           'compare_posed', 'shared_out', 'best_names', 'posed_likeness', 'likely_pictures', 'picture_likeness',
-           'TemplateStage']
+           'POSES', 'FLAT', 'AT_ONCE', 'halved', 'shapes', 'colours', 'icon_crop', 'icon_files', 'item_named',
+           'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare', 'compare_posed', 'best_names',
+           'posed_likeness', 'likely_pictures', 'picture_likeness', 'TemplateStage']
 
 # %% ../../nbs/31_match.templates.ipynb #1ed6a927
 import os
 import zipfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha256
 from io import BytesIO
 from operator import attrgetter
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 import numpy as np
 from PIL import Image
-from threadpoolctl import ThreadpoolController
 
 from ..config import write_atomic
 from ..data.crops import SIDE
@@ -140,10 +134,11 @@ class TemplateIndex:
     def columns(self, allowed: frozenset[str] | None) -> np.ndarray:  # positions in `names`, ascending
         "Which pictures may answer for a slot."
         if allowed is None: return np.arange(len(self))
-        if allowed not in self._columns:
+        found = self._columns.get(allowed)
+        if found is None:
             if len(self._columns) > 256: self._columns.clear()
-            self._columns[allowed] = np.array(sorted(row for name in allowed for row in self._rows.get(name, ())), dtype=np.int64)
-        return self._columns[allowed]
+            found = self._columns[allowed] = np.array(sorted(row for name in allowed for row in self._rows.get(name, ())), dtype=np.int64)
+        return found
 
     @classmethod
     def from_crops(
@@ -240,7 +235,7 @@ ZOOMS = (1.0, 1.1, 0.91)  # across and down apart
 INNER_PX = SHAPE_PX - 2 * MARGIN_PX  # a window's side
 POSES = len(ZOOMS) ** 2 * (2 * MARGIN_PX + 1) ** 2
 FLAT = 1e-5  # share of its squares that a window without contrast has left once its mean is taken away: what single precision loses
-THREADS, AT_ONCE = 2, 6  # AT_ONCE: crops whose windows are in memory together
+AT_ONCE = 6  # crops whose windows are in memory together
 
 def _weights(zoom: float) -> np.ndarray:  # (32, 64)
     "What each of 32 cells takes of the 64 pixels of a line that is stretched about its middle; past its ends the line repeats its last pixel."
@@ -282,25 +277,6 @@ def _best_pose(pictures: np.ndarray, pixels: np.ndarray, sums: np.ndarray, lengt
     return likeness.max(axis=1) * _over_length(np.einsum("nd,nd->n", rows, rows), own)
 
 # %% ../../nbs/31_match.templates.ipynb #bd10ddca
-class _Alone:
-    "Within it numpy multiplies matrices in the thread that asks; the last thread that leaves it puts back what was."
-    def __init__(self): self.lock, self.inside, self.limits = Lock(), 0, ExitStack()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.inside: self.limits.enter_context(_controller().limit(limits=1, user_api="blas"))
-            self.inside += 1
-
-    def __exit__(self, *_) -> None:
-        with self.lock:
-            self.inside -= 1
-            if not self.inside: self.limits.close()
-
-@cache
-def _controller() -> ThreadpoolController: return ThreadpoolController()
-
-products_alone = _Alone()  # `with products_alone:` around products as small as ours, whose threads cost more than they give
-
 def compare_posed(
     index: TemplateIndex,
     crops: np.ndarray,  # uint8, (n, 64, 64, 3)
@@ -311,21 +287,11 @@ def compare_posed(
     "The likeness of each crop to its likeliest pictures, in the best of 225 poses."
     out, colour = np.full_like(scores, -1.0), colours(crops) if colour is None else colour
     inside = index.halves[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
-
-    for i, seen in enumerate(seen for piece in _pieces(len(crops), AT_ONCE) for seen in zip(*_windows(crops[piece]))):
+    for i, seen in enumerate(seen for start in range(0, len(crops), AT_ONCE) for seen in zip(*_windows(crops[start:start + AT_ONCE]))):
         few = np.flatnonzero(scores[i] >= 0)
         if len(few) > most: few = few[np.argpartition(-scores[i, few], most)[:most]]
         if len(few): out[i, few] = combined(_best_pose(inside[few], *seen), index.colours[few] @ colour[i])
     return out
-
-def _pieces(n: int, size: int) -> list[slice]: return [slice(start, start + size) for start in range(0, n, size)]
-
-def shared_out(
-    look: Callable[[slice], list],  # asked for a piece of the crops, answers one a crop
-    n: int,  # crops
-) -> list:  # one a crop, in order
-    "What `look` says of all crops, asked in two threads."
-    with products_alone, ThreadPoolExecutor(THREADS) as pool: return [answer for some in pool.map(look, _pieces(n, max(1, -(-n // THREADS)))) for answer in some]
 
 # %% ../../nbs/31_match.templates.ipynb #afe8dd70
 def best_names(
@@ -346,11 +312,9 @@ def posed_likeness(
     names: list[tuple[str, ...]],  # per crop
 ) -> list[dict[str, float]]:  # name -> 0 to 1; a name without a picture is not in it
     "How like each of some names every crop is, in the best of 225 poses."
-    def look(piece: slice) -> list[dict[str, float]]:
-        asked = np.full((len(crops[piece]), len(index)), -1.0, dtype=np.float32)
-        for row, few in zip(asked, names[piece]): row[[i for name in few for i in index._rows.get(name, ())]] = 0.0
-        return [dict(best_names(row, index.names, SHORTLIST)) for row in compare_posed(index, crops[piece], asked)]
-    return shared_out(look, len(crops))
+    asked = np.full((len(crops), len(index)), -1.0, dtype=np.float32)
+    for row, few in zip(asked, names): row[[i for name in few for i in index._rows.get(name, ())]] = 0.0
+    return [dict(best_names(row, index.names, SHORTLIST)) for row in compare_posed(index, crops, asked)]
 
 # %% ../../nbs/31_match.templates.ipynb #afec67e8
 def likely_pictures(
@@ -361,15 +325,12 @@ def likely_pictures(
     most: int = SHORTLIST,  # pictures that are looked at closely
 ) -> list[dict[str, float]]:  # name -> 0 to 1, the likeliest first
     "How like the likeliest items of its slot every crop is, in the best of 225 poses."
-    def look(piece: slice) -> list[dict[str, float]]:
-        some = crops[piece]
-        colour = colours(some)
-        scores = compare(index, some, allowed[piece], colour=colour, rough=True)
-        for row, names in zip(scores, besides[piece] if besides else ()):
-            wanted = [i for name in names for i in index._rows.get(name, ()) if row[i] >= 0]
-            row[wanted] = 2.0  # into the shortlist, whatever the first look said
-        return [dict(best_names(row, index.names, most)) for row in compare_posed(index, some, scores, colour, most)]
-    return shared_out(look, len(crops))
+    colour = colours(crops)
+    scores = compare(index, crops, allowed, colour=colour, rough=True)
+    for row, names in zip(scores, besides or ()):
+        wanted = [i for name in names for i in index._rows.get(name, ()) if row[i] >= 0]
+        row[wanted] = 2.0  # into the shortlist, whatever the first look said
+    return [dict(best_names(row, index.names, most)) for row in compare_posed(index, crops, scores, colour, most)]
 
 # %% ../../nbs/31_match.templates.ipynb #6e4f5ceb
 def picture_likeness(
