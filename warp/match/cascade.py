@@ -39,7 +39,7 @@ from .templates import SHORTLIST, Allowed, TemplateIndex, TemplateStage, files_s
 from ..records import VIRTUAL_NAMES, Match
 
 # %% ../../nbs/34_match.cascade.ipynb #05abdd7b
-Stage = Callable[[np.ndarray, Allowed], list[Match]]  # crops uint8 (n, 64, 64, 3), and per crop the names its slot can hold
+Stage = Callable[[np.ndarray, Allowed], list[Match]]  # crops uint8 (n, 64, 64, 3), and per crop the names its slot can hold; two threads may ask it at once
 Stages = Mapping[str, Stage]  # under the module's name; one that is not installed is not there
 STAGES = ("hashes", "templates", "model", "session")
 
