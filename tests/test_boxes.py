@@ -11,8 +11,9 @@ from warp.demo import Player, World
 from warp.errors import InputError, SlotError
 from warp.knowledge.anchors import build_anchors, check_grid, fewest_slots, fit_places, grid_file_name, grid_of, panels_of, places_of, runs_of, slot_entry
 from warp.knowledge.vocabulary import Vocabulary
-from warp.read.boxes import ALL_PANELS, Scene, find_places, lanes_of, outline_map, propose, register, sums_of, type_of
+from warp.read.boxes import ALL_PANELS, find_places, lanes_of, propose, register, type_of
 from warp.read.build import Reader
+from warp.read.frames import Scene, outline_map, sums_of
 from warp.read.text import Line, read_lines
 from warp.records import SCREEN_TYPES, SLOTS, Box, Match
 

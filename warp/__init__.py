@@ -68,6 +68,7 @@ Modules:
 - `warp.privacy`: What a screenshot tells about its player, and how little of it warp keeps.
 - `warp.read.boxes`: Finds every slot of a screenshot from the community's maps, at any interface scale and anywhere on the screen.
 - `warp.read.build`: Screenshots in; out come the names of everything on them, as a file that SETS loads and as a picture that a person can check.
+- `warp.read.frames`: Tells how much every spot of a screenshot looks like the frame around an icon, at any size of the icons.
 - `warp.read.grid`: From boxes that a detector found, one by one and a little askew, to straight rows of places; and from what lies in them, which slot each row is.
 - `warp.read.hostfile`: What was read, written down so that SETS opens it with *File -> Load*, key by key as its loader expects.
 - `warp.read.labels`: What the game writes beside its slots, in the languages it speaks, and which slot a bruised line of it means.

@@ -18,7 +18,8 @@ from PIL import Image
 from ..data.crops import crops_array
 from ..data.store import Store, Word
 from ..knowledge.anchors import Place, build_anchors, grid_of
-from ..read.boxes import THERE, Proposal, Scene, evidence, propose
+from ..read.boxes import THERE, Proposal, propose
+from ..read.frames import Scene, evidence
 from ..read.build import ReadSlot, decide_rows
 from ..records import Annotation, Match, slot_named
 

@@ -30,7 +30,8 @@ from ..host import with_host
 from ..knowledge.anchors import PANELS
 from ..knowledge.vocabulary import Vocabulary
 from ..match.detector import Detector, open_onnx
-from .boxes import ALL_PANELS, EQUIPMENT, Proposal, Scene, find_places, panels_on, type_of
+from .boxes import ALL_PANELS, EQUIPMENT, Proposal, find_places, panels_on, type_of
+from .frames import Scene
 from .grid import read_places
 from .hostfile import ground_only, host_file, seated, suits
 from .labels import panels_named
