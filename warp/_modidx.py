@@ -2254,6 +2254,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'warp/match/templates.py'),
                                       'warp.match.templates.files_stamp': ('match.templates.html#files_stamp', 'warp/match/templates.py'),
                                       'warp.match.templates.halved': ('match.templates.html#halved', 'warp/match/templates.py'),
+                                      'warp.match.templates.halves_of': ('match.templates.html#halves_of', 'warp/match/templates.py'),
                                       'warp.match.templates.icon_crop': ('match.templates.html#icon_crop', 'warp/match/templates.py'),
                                       'warp.match.templates.icon_files': ('match.templates.html#icon_files', 'warp/match/templates.py'),
                                       'warp.match.templates.item_named': ('match.templates.html#item_named', 'warp/match/templates.py'),

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.crops import open_image
 from .hashes import is_flat
-from .templates import Allowed, TemplateIndex, colours, halved, likely_pictures
+from .templates import Allowed, TemplateIndex, colours, halves_of, likely_pictures
 from ..records import VIRTUAL_NAMES, Match, slot_named
 
 if TYPE_CHECKING: from warp.data.store import Store
@@ -55,7 +55,7 @@ class SessionStage:
         "Remembers an example; the same key again replaces it."
         self.remove(key)
         if is_flat(crop[None])[0]: return False
-        self._examples[key] = Example(name, origin, np.rint(halved(crop[None])[0]).astype(np.uint8), colours(crop[None])[0])
+        self._examples[key] = Example(name, origin, halves_of(crop[None])[0], colours(crop[None])[0])
         return True
 
     def remove(self, key: str) -> bool:  # whether it was there

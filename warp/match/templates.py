@@ -8,9 +8,9 @@ box drawn a few pixels off, an overlay, a dim screen; there `match.model`, which
 
 # %% auto #0
 __all__ = ['SHAPE_PX', 'HUES', 'SATURATIONS', 'BACKGROUND', 'VERSION', 'Allowed', 'MARGIN_PX', 'SHORTLIST', 'ZOOMS', 'INNER_PX',
-           'POSES', 'FLAT', 'AT_ONCE', 'halved', 'shapes', 'colours', 'icon_crop', 'icon_files', 'item_named',
-           'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare', 'compare_posed', 'best_names',
-           'posed_likeness', 'likely_pictures', 'picture_likeness', 'TemplateStage']
+           'POSES', 'FLAT', 'AT_ONCE', 'halved', 'halves_of', 'shapes', 'colours', 'icon_crop', 'icon_files',
+           'item_named', 'read_icons', 'TemplateIndex', 'files_stamp', 'combined', 'compare', 'compare_posed',
+           'best_names', 'posed_likeness', 'likely_pictures', 'picture_likeness', 'TemplateStage']
 
 # %% ../../nbs/31_match.templates.ipynb #1ed6a927
 import os
@@ -41,6 +41,12 @@ def halved(
     "Pictures at half their size, every pixel the mean of four."
     even, odd = pictures[:, ::2].astype(np.float32), pictures[:, 1::2]
     return (even[:, :, ::2] + even[:, :, 1::2] + odd[:, :, ::2] + odd[:, :, 1::2]) / 4
+
+def halves_of(
+    crops: np.ndarray,  # uint8, (n, 64, 64, 3)
+) -> np.ndarray:  # uint8, (n, 32, 32, 3)
+    "The same in whole numbers, as an index keeps them."
+    return np.rint(halved(crops)).astype(np.uint8)
 
 def shapes(
     crops: np.ndarray,  # uint8, (n, 64, 64, 3)
@@ -151,7 +157,7 @@ class TemplateIndex:
         flat = is_flat(crops)
         rejected += tuple(f"{name} has no contrast" for name, empty in zip(names, flat) if empty)
         kept = [name for name, empty in zip(names, flat) if not empty]
-        return cls(kept, np.rint(halved(crops[~flat])).astype(np.uint8), colours(crops[~flat]).astype(np.float16), rejected)
+        return cls(kept, halves_of(crops[~flat]), colours(crops[~flat]).astype(np.float16), rejected)
 
     @classmethod
     def from_folder(
