@@ -28,7 +28,7 @@ class Example(NamedTuple):
     "A confirmed crop, ready to be compared."
     name: str
     origin: str  # who says so: user, or where a prepared set came from
-    half: np.ndarray  # uint8, from `match.templates.halved`, rounded
+    half: np.ndarray  # uint8, from `match.templates.halves_of`
     colour: np.ndarray  # from `match.templates.colours`
 
 class SessionStage:
