@@ -224,7 +224,8 @@ def note(progress, score):
     if len(checks) == int(os.environ.get("DIES_AT", 0)): os.kill(os.getpid(), 9)
 trained = train_embedder(crops, split_samples(crops, 1), clean, steps=12, width=4, progress=False, on_check=note, checkpoint=sys.argv[1] if sys.argv[1:] else None)
 state = b"".join(v.contiguous().numpy().tobytes() for v in [*trained.net.state_dict().values(), *trained.head.state_dict().values()])
-print(json.dumps({"digest": hashlib.sha256(state).hexdigest(), "score": trained.score, "steps": trained.steps, "checks": checks, "rank": os.environ.get("RANK")}))
+said = json.dumps({"digest": hashlib.sha256(state).hexdigest(), "score": trained.score, "steps": trained.steps, "checks": checks, "rank": os.environ.get("RANK")})
+sys.stdout.write(said + "\\n")  # in one piece: two processes share the pipe, and `print` writes the end of the line by itself
 """
 
 
